@@ -1,0 +1,1 @@
+"""agentreview: a review gate for commits made by people and coding agents."""

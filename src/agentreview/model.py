@@ -1,0 +1,262 @@
+"""Every value that travels through agentreview. Standard library only; imports nothing of ours.
+
+All values are frozen and hold only immutable parts, so they can be hashed, compared, shared between agents and
+written down. Paths are ``str`` decoded from git's bytes with ``surrogateescape``: any byte sequence survives the
+round trip, and whoever prints one must escape it first (file names are untrusted input). Lines are 1-based and
+inclusive, as editors and SARIF count them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class Severity(str, Enum):
+    """How bad it is if the finding is true. Compare with :meth:`rank`, never by name."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+    @property
+    def rank(self) -> int:
+        """Position on the scale, 0 (low) to 3 (critical)."""
+        return ("low", "medium", "high", "critical").index(self.value)
+
+
+class Confidence(str, Enum):
+    """How sure the tool is. Computed from evidence, never asked of a model."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
+class Hit(str, Enum):
+    """What an offline match means: a fact about the code, or a question that needs a fact or a reader."""
+
+    VIOLATION = "violation"
+    SUSPECT = "suspect"
+
+
+class Origin(str, Enum):
+    """Whether the change under review made the finding, or it was there before (old debt, never blocks)."""
+
+    INTRODUCED = "introduced"
+    EXISTING = "existing"
+
+
+class Status(str, Enum):
+    """What a finding does to the commit."""
+
+    BLOCKING = "blocking"
+    ADVISORY = "advisory"
+    WAIVED = "waived"
+
+
+class Decision(str, Enum):
+    """The gate's answer. INCOMPLETE means something required could not be reviewed: it is never a pass."""
+
+    PASS = "pass"
+    BLOCK = "block"
+    INCOMPLETE = "incomplete"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hunk:
+    """One proved hunk: 1-based start and length on both sides (length 0 = nothing on that side)."""
+
+    old_start: int
+    old_lines: int
+    new_start: int
+    new_lines: int
+    added: tuple[int, ...] = ()  # new-side line numbers that this hunk adds
+    removed: tuple[int, ...] = ()  # old-side line numbers that this hunk removes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileChange:
+    """One entry of git's raw listing between two trees.
+
+    ``status`` is ``A``, ``M``, ``D``, ``T`` (type change) or ``R`` (a deleted and an added entry paired by
+    content; ``old_path`` is then set). ``before``/``after`` are blob contents, ``None`` where that side does not
+    exist or is not a readable file. ``opaque`` says in a few words why the contents are not text to review:
+    ``binary``, ``submodule``, ``symlink``, ``git-lfs pointer``, ``too large``; ``None`` means reviewable text.
+    """
+
+    path: str
+    status: str
+    old_path: str | None = None
+    old_mode: str = "000000"
+    new_mode: str = "000000"
+    old_oid: str = ""
+    new_oid: str = ""
+    before: bytes | None = None
+    after: bytes | None = None
+    hunks: tuple[Hunk, ...] = ()
+    opaque: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """The subject of a review: what turns ``base`` into ``tree``. Both are git tree ids.
+
+    ``source`` says where it came from for people (``index``, ``worktree /path``, ``range a..b``, ``commit abc``).
+    ``commit`` is the reviewed commit where there is one already (ranges and commits), else ``None``.
+    """
+
+    base: str
+    tree: str
+    changes: tuple[FileChange, ...]
+    worktree: str | None = None
+    branch: str | None = None
+    source: str = "index"
+    commit: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """What an agent may claim: its closed list. ``help`` is Markdown (why, and what to do)."""
+
+    id: str
+    title: str
+    severity: Severity
+    pack: str
+    why: str
+    fix: str
+    help: str = ""
+    cwe: tuple[str, ...] = ()  # "CWE-778"
+    references: tuple[str, ...] = ()  # strings of the citation table only
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """A place that supports a claim: where, the text there, and what it shows."""
+
+    path: str
+    line: int
+    shows: str
+    quote: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """What an agent asserts, unverified. :func:`agentreview.anchor.anchor` turns it into a finding or rejects it.
+
+    ``side`` names the blob the lines are in: ``after`` (default), or ``before`` for something taken away.
+    ``identity`` is the part of the excerpt that names the problem (``Patient.objects.get``): it goes into the
+    fingerprint, so it must not change when arguments, lines or wording do. ``needs`` lists what would settle a
+    suspect (a fact to confirm), shown to the reader. ``confirmed`` is true when every project fact it rests on
+    was confirmed by a person.
+    """
+
+    rule: str
+    path: str
+    unit: str
+    start_line: int
+    end_line: int
+    quote: str
+    identity: str
+    message: str
+    hit: Hit
+    side: str = "after"
+    fix: str = ""
+    evidence: tuple[Evidence, ...] = ()
+    needs: tuple[str, ...] = ()
+    confirmed: bool = False
+    severity: Severity | None = None  # lower or raise one step for this hit; None = the rule's
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiver:
+    """A finding somebody accepted, with the reason. ``added_here``: the change under review added the waiver."""
+
+    rule: str
+    path: str
+    line: int
+    reason: str
+    added_here: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """An anchored claim: it is in the reviewed text, it has an identity, and triage gave it a status."""
+
+    fingerprint: str
+    rule: str
+    title: str
+    severity: Severity
+    confidence: Confidence
+    hit: Hit
+    origin: Origin
+    status: Status
+    agent: str
+    path: str
+    start_line: int
+    end_line: int
+    unit: str
+    message: str
+    excerpt: str
+    fix: str
+    side: str = "after"
+    why: str = ""
+    cwe: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+    needs: tuple[str, ...] = ()
+    frame: tuple[tuple[int, str], ...] = ()  # (line number, text) around the excerpt, for people
+    waiver: Waiver | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skipped:
+    """A file that was in the change and was not reviewed, and why. Never rendered as clean."""
+
+    path: str
+    reason: str  # one of a small set: see agentreview.syntax.SKIP_REASONS
+    detail: str = ""
+
+
+class Outcome(str, Enum):
+    """How an agent's run ended."""
+
+    COMPLETED = "completed"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentRun:
+    """One agent's run over the snapshot. ``reason`` is set unless it completed."""
+
+    agent: str
+    digest: str
+    outcome: Outcome
+    required: bool = True
+    reason: str = ""
+    cached: bool = False
+    seconds: float = 0.0
+    rules: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The whole answer: what the gate decides for (base, tree) and everything it rests on."""
+
+    decision: Decision
+    base: str
+    tree: str
+    findings: tuple[Finding, ...] = ()
+    runs: tuple[AgentRun, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    rules: tuple[Rule, ...] = ()  # the rules that could have fired, for reports that list them
+    notes: tuple[str, ...] = ()  # things said once: facts not configured, unused waivers
+    files: int = 0
+    worktree: str | None = None
+    branch: str | None = None
+    source: str = "index"
+    version: str = ""
+    cached: bool = False
+    seconds: float = field(default=0.0, compare=False)
