@@ -1,0 +1,78 @@
+"""Shared fixtures: real git repositories in an environment nothing of the machine leaks into."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+IDENTITY = {
+    "GIT_AUTHOR_NAME": "Dana Reyes",
+    "GIT_AUTHOR_EMAIL": "dana@clinic.example",
+    "GIT_COMMITTER_NAME": "Dana Reyes",
+    "GIT_COMMITTER_EMAIL": "dana@clinic.example",
+}
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No git configuration, identity, locale or colour setting of the machine reaches a test."""
+    for name in list(os.environ):
+        if name.startswith(("GIT_", "AGENTREVIEW_", "PRE_COMMIT", "PREK_")) or name in {"NO_COLOR", "FORCE_COLOR", "CI"}:
+            monkeypatch.delenv(name)
+    home = tmp_path_factory.mktemp("home")
+    for name, value in {**IDENTITY, "HOME": str(home), "XDG_CACHE_HOME": str(home / ".cache"), "LC_ALL": "C.UTF-8"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+
+
+class Repo:
+    """A scratch repository. ``git`` runs real git in it; ``write`` writes files; nothing is mocked."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def git(self, *args: str, check: bool = True, text: bool = True, **kwargs: object) -> str:
+        """Run git here and return its stdout; raises with git's stderr when it fails and ``check`` is set."""
+        done = subprocess.run(["git", *args], cwd=self.path, capture_output=True, check=False, **kwargs)  # type: ignore[call-overload]
+        if check and done.returncode:
+            raise AssertionError(f"git {' '.join(args)}: {done.stderr.decode(errors='replace')}")
+        return done.stdout.decode(errors="surrogateescape") if text else done.stdout
+
+    def write(self, files: dict[str, str | bytes]) -> None:
+        for name, data in files.items():
+            target = self.path / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data if isinstance(data, bytes) else data.encode())
+
+    def stage(self, files: dict[str, str | bytes]) -> None:
+        self.write(files)
+        self.git("add", "-A")
+
+    def commit(self, files: dict[str, str | bytes] | None = None, message: str = "work") -> str:
+        if files:
+            self.stage(files)
+        self.git("commit", "-q", "--allow-empty", "-m", message)
+        return self.git("rev-parse", "HEAD").strip()
+
+
+@pytest.fixture
+def make_repo(tmp_path: Path):
+    """Return a function that makes an empty repository (``make_repo('name', '--object-format=sha256')``)."""
+
+    def make(name: str = "repo", *options: str) -> Repo:
+        path = tmp_path / name
+        path.mkdir(parents=True)
+        subprocess.run(["git", "init", "-q", "-b", "main", *options, str(path)], check=True, capture_output=True)
+        return Repo(path)
+
+    return make
+
+
+@pytest.fixture
+def repo(make_repo) -> Repo:
+    """One empty repository."""
+    return make_repo()
