@@ -1,0 +1,286 @@
+"""The configuration file, as a value: ``agentreview.toml``, or ``[tool.agentreview]`` in ``pyproject.toml``.
+
+Sole importer of tomli, and only when there is a file to read. The file is part of the tree under review, so it is
+untrusted input: sizes are bounded, patterns are globs (:mod:`agentreview.globs`), nothing in it is executed, and
+whatever is not understood is an error that names the line and the nearest valid key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, fields
+from enum import Enum
+from typing import Any
+
+from .canonical import digest
+from .checked import KeyPath, Reader, dotted, plain, shown
+from .errors import ConfigError
+from .facts import CHOICES, GLOBS, Approved, AutomaticAudit, Facts
+from .globs import matches
+from .model import Severity
+
+__all__ = [
+    "Config",
+    "Level",
+    "Limits",
+    "config_relaxations",
+    "load_config",
+    "matches",
+    "parse_config",
+]
+
+CONFIG_NAME = "agentreview.toml"
+PYPROJECT_NAME = "pyproject.toml"
+PYPROJECT_TABLE = ("tool", "agentreview")
+MAX_CONFIG_BYTES = 512 * 1024
+
+
+class Level(str, Enum):
+    """What a pack or policy may do: block, only advise, or nothing."""
+
+    ON = "on"
+    ADVISORY = "advisory"
+    OFF = "off"
+
+    @property
+    def rank(self) -> int:
+        """0 (off) to 2 (on)."""
+        return ("off", "advisory", "on").index(self.value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Above these a file is not reviewed, and listed as skipped with the reason; never called clean.
+
+    Bytes and lines of one file, seconds of processor time for one file, depth of its syntax tree.
+    """
+
+    max_file_bytes: int = 1024 * 1024
+    max_lines: int = 20_000
+    file_seconds: float = 5.0
+    max_depth: int = 500
+
+
+_LIMIT_RANGES = {
+    "max_file_bytes": (1, 64 * 1024 * 1024),
+    "max_lines": (1, 1_000_000),
+    "file_seconds": (0.01, 600),
+    "max_depth": (10, 10_000),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Everything a project may set. ``path`` is the file it came from, ``None`` for the defaults.
+
+    ``digest`` changes when a setting does, not when a comment does.
+    """
+
+    block_at: Severity = Severity.HIGH
+    packs: tuple[tuple[str, Level], ...] = ()
+    policies: tuple[tuple[str, Level], ...] = ()
+    exclude: tuple[str, ...] = ()
+    facts: Facts = field(default=Facts())
+    limits: Limits = field(default=Limits())
+    path: str | None = None
+    digest: str = digest({})
+
+    def level(self, policy_id: str) -> Level:
+        """Say what the policy may do: its own setting, else its pack's (the part before the dot), else on."""
+        pack = policy_id.partition(".")[0]
+        return dict(self.policies).get(policy_id) or dict(self.packs).get(pack) or Level.ON
+
+
+def load_config(read: Callable[[str], bytes | None], *, known_policies: Collection[str]) -> Config:
+    """Find and read the configuration of a tree. ``read(path)`` gives a file's bytes, or ``None``.
+
+    Raises ConfigError, also when both files configure the tool: neither should win silently.
+    """
+    own, shared = read(CONFIG_NAME), read(PYPROJECT_NAME)
+    table = shared is not None and b"agentreview" in shared
+    if own is None:
+        if not table or shared is None:
+            return Config()
+        return parse_config(shared, path=PYPROJECT_NAME, known_policies=known_policies, table=PYPROJECT_TABLE)
+    if table and shared is not None and _has_table(shared):
+        raise ConfigError(
+            f"both {CONFIG_NAME} and [tool.agentreview] in {PYPROJECT_NAME} configure agentreview",
+            path=CONFIG_NAME,
+            fix=f"Keep one: delete {CONFIG_NAME} or the table in {PYPROJECT_NAME}",
+        )
+    return parse_config(own, path=CONFIG_NAME, known_policies=known_policies)
+
+
+def parse_config(data: bytes, *, path: str, known_policies: Collection[str], table: tuple[str, ...] = ()) -> Config:
+    """Turn the bytes of one file into a Config, or raise ConfigError with the line of the mistake.
+
+    ``table`` is where in the file the configuration lives; a file without that table is all defaults.
+    """
+    text = _decode(data, path)
+    document: Any = _load(text, path)
+    for depth, name in enumerate(table):
+        if not isinstance(document, dict):
+            _reader(text, path, ()).table(document, table[:depth], ())
+        if name not in document:
+            return Config()
+        document = document[name]
+    return _config(_reader(text, path, table), document, known_policies)
+
+
+def _reader(text: str, path: str, base: tuple[str, ...]) -> Reader:
+    def locate() -> dict[KeyPath, int]:
+        import tomli
+
+        from .tomlscan import key_lines
+
+        return key_lines(text, lambda quoted: str(tomli.loads("k=" + quoted)["k"]))
+
+    return Reader(path, base, locate)
+
+
+def _decode(data: bytes, path: str) -> str:
+    if len(data) > MAX_CONFIG_BYTES:
+        raise ConfigError(
+            f"the file has {len(data)} bytes, at most {MAX_CONFIG_BYTES} are read", path=path, fix="Shorten it"
+        )
+    try:
+        return data.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError("the file is not UTF-8", path=path, line=line, fix="Save it as UTF-8") from None
+
+
+def _load(text: str, path: str) -> dict[str, Any]:
+    import tomli
+
+    try:
+        return tomli.loads(text)
+    except RecursionError:
+        raise ConfigError("values are nested too deeply", path=path, fix="Nest them less deeply") from None
+    except ValueError as error:  # TOMLDecodeError, and what int() or datetime() refuse
+        what, _, where = str(error).partition("; use sys.")[0].partition(" (at ")
+        number = where.removeprefix("line ").partition(",")[0]
+        at_end = text.rstrip().count("\n") + 1 if where else 0
+        line = int(number) if number.isdecimal() else at_end
+        raise ConfigError(f"not valid TOML: {plain(what)}", path=path, line=line, fix="Correct the line") from None
+
+
+def _has_table(data: bytes) -> bool:
+    """Whether this pyproject.toml has our table. One that does not parse has none."""
+    try:
+        document: Any = _load(_decode(data, PYPROJECT_NAME), PYPROJECT_NAME)
+    except ConfigError:
+        return False
+    for name in PYPROJECT_TABLE:
+        if not isinstance(document, dict) or name not in document:
+            return False
+        document = document[name]
+    return True
+
+
+def _config(reader: Reader, document: Any, known_policies: Collection[str]) -> Config:
+    reader.table(document, (), ("block_at", "exclude", "packs", "policies", "facts", "limits"))
+    known_packs = dict.fromkeys(policy.partition(".")[0] for policy in sorted(known_policies))
+    block_at = reader.choice(document.get("block_at", "high"), ("block_at",), tuple(one.value for one in Severity))
+    return Config(
+        block_at=Severity(block_at),
+        exclude=reader.strings(document.get("exclude", []), ("exclude",), glob=True),
+        packs=_levels(reader, document.get("packs", {}), "packs", "pack", known_packs),
+        policies=_levels(reader, document.get("policies", {}), "policies", "policy", known_policies),
+        facts=_facts(reader, document.get("facts", {})),
+        limits=_limits(reader, document.get("limits", {})),
+        path=reader.path,
+        digest=digest(document),
+    )
+
+
+def _levels(reader: Reader, value: Any, key: str, what: str, known: Collection[str]) -> tuple[tuple[str, Level], ...]:
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if isinstance(inner, dict) and inner and name not in known:  # hipaa.x = "on" without quotes: two keys
+                whole = f"{name}.{next(iter(inner))}"
+                reader.fail((key, name), f"unknown {what} {shown(name)}", f'Put the id in quotes: "{plain(whole)}"')
+    table = reader.table(value, (key,), known, what)
+    choices = tuple(one.value for one in Level)
+    return tuple((name, Level(reader.choice(level, (key, name), choices))) for name, level in sorted(table.items()))
+
+
+def _limits(reader: Reader, value: Any) -> Limits:
+    table = reader.table(value, ("limits",), _LIMIT_RANGES)
+    checked = {
+        name: reader.number(number, ("limits", name), *_LIMIT_RANGES[name], whole=name != "file_seconds")
+        for name, number in table.items()
+    }
+    return Limits(**checked)
+
+
+def _facts(reader: Reader, value: Any) -> Facts:
+    """Check against the dataclasses themselves: their field names, annotations and defaults."""
+    known = {one.name: one for one in fields(Facts)}
+    table = reader.table(value, ("facts",), known)
+    checked: dict[str, Any] = {}
+    for name, item in table.items():
+        key: KeyPath = ("facts", name)
+        if name == "confirmed_by":
+            checked[name] = reader.string(item, key, empty=True)
+        elif name == "frameworks":
+            checked[name] = reader.strings(item, key)
+        else:
+            checked[name] = _fact_table(reader, item, key, type(known[name].default))
+    return Facts(**checked)
+
+
+def _fact_table(reader: Reader, value: Any, key: KeyPath, kind: Any) -> Any:
+    known = {one.name: str(one.type) for one in fields(kind)}
+    table = reader.table(value, key, known)
+    checked: dict[str, Any] = {}
+    for name, item in table.items():
+        here = (*key, name)
+        fact = f"{key[-1]}.{name}"
+        if fact == "audit.automatic":
+            checked[name] = tuple(_automatic(reader, one, at) for one, at in _tables(reader, item, here))
+        elif fact == "egress.approved":
+            checked[name] = tuple(_approved(reader, one, at) for one, at in _tables(reader, item, here))
+        elif fact in CHOICES:
+            checked[name] = reader.choice(item, here, (*CHOICES[fact], ""))
+        elif known[name] == "int":
+            checked[name] = reader.number(item, here, 0, 1_000_000, whole=True)
+        elif known[name] == "str":
+            checked[name] = reader.string(item, here, empty=True)
+        else:
+            checked[name] = reader.strings(item, here, glob=fact in GLOBS)
+    return kind(**checked)
+
+
+def _tables(reader: Reader, value: Any, key: KeyPath) -> list[tuple[Any, KeyPath]]:
+    return [(item, (*key, index)) for index, item in enumerate(reader.array(value, key, "tables"))]
+
+
+def _automatic(reader: Reader, value: Any, key: KeyPath) -> AutomaticAudit:
+    table = reader.table(value, key, ("models", "how"))
+    for name in ("models", "how"):
+        if name not in table:
+            reader.fail(key, f"{dotted(key)} has no {name}", 'Write { models = ["Patient"], how = "signals" }')
+    return AutomaticAudit(
+        models=reader.strings(table["models"], (*key, "models")),
+        how=reader.choice(table["how"], (*key, "how"), CHOICES["audit.automatic.how"]),
+    )
+
+
+def _approved(reader: Reader, value: Any, key: KeyPath) -> Approved:
+    table = reader.table(value, key, ("match", "contract", "allows"))
+    for name in ("match", "contract"):
+        if name not in table:
+            reader.fail(key, f"{dotted(key)} has no {name}", 'Write { match = "sentry_sdk", contract = "BAA 2026-02" }')
+    return Approved(
+        match=reader.string(table["match"], (*key, "match")),
+        contract=reader.string(table["contract"], (*key, "contract")),
+        allows=reader.strings(table.get("allows", []), (*key, "allows")),
+    )
+
+
+def config_relaxations(old: Config | None, new: Config) -> tuple[str, ...]:
+    """One sentence for everything in ``new`` that loosens the gate; ``None`` is compared as the defaults."""
+    from .relaxations import relaxations
+
+    return relaxations(old or Config(), new)

@@ -1,0 +1,163 @@
+"""One changed file through every policy, before and after: what is new is the change's own doing.
+
+A claim's identity is (rule, unit, anchor text, occurrence), never a line number. What the version before already had
+is old debt. A unit that was renamed keeps its debt: identities of units that vanished are matched by rule and anchor.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from agentreview.config import Config, Level
+from agentreview.model import Claim, FileChange, Skipped
+from agentreview.policies.checks import View, evaluate
+from agentreview.policies.load import Catalogue, Policy
+from agentreview.policies.removed import Removal, removals
+from agentreview.syntax.facts import Analysis, analyse
+from agentreview.syntax.frameworks import Matchers, matchers
+from agentreview.syntax.lexicon import Lexicon, project_framework
+from agentreview.syntax.parse import NotReviewed, generated, language_of, parse_source
+
+# Concepts whose disappearance matters; counted per file so that a move within the change stays silent.
+COUNTED = ("audit", "trail", "authn", "object-check", "membership", "scope", "token-check", "validate", "redact")
+
+
+@dataclass(slots=True)
+class Claimed:
+    """A claim with its position among equal ones, and whether the version before had it."""
+
+    claim: Claim
+    occurrence: int
+    existing: bool
+
+
+@dataclass(slots=True)
+class FileResult:
+    """What the policies say about one file. ``failed`` is a reason why the answer is incomplete."""
+
+    path: str
+    claims: list[Claimed] = field(default_factory=list)
+    removals: list[Removal] = field(default_factory=list)
+    totals: dict[str, tuple[int, int]] = field(default_factory=dict)
+    skipped: Skipped | None = None
+    failed: str = ""
+    reviewed: bool = False
+
+
+class Engine:
+    """Policies, matchers and vocabulary for one configuration. Matchers are made when a language first occurs."""
+
+    def __init__(self, catalogue: Catalogue, config: Config) -> None:
+        self.config = config
+        self.catalogue = catalogue
+        self.lexicon = Lexicon(config.facts)
+        self.policies = tuple(p for p in catalogue.policies if config.level(p.id) is not Level.OFF)
+        self._matchers: dict[str, Matchers] = {}
+
+    def matchers(self, language: str) -> Matchers:
+        """Matchers of a language, the project's own names included."""
+        known = self._matchers.get(language)
+        if known is None:
+            known = self._matchers[language] = matchers((*self.catalogue.frameworks, project_framework(self.config.facts, language)), language)
+        return known
+
+    def analyse(self, path: str, content: bytes) -> Analysis | NotReviewed:
+        """Facts of one version of a file."""
+        module = parse_source(path, content)
+        if isinstance(module, NotReviewed):
+            return module
+        return analyse(module, path, self.matchers(module.language), self.lexicon)
+
+
+def review_file(change: FileChange, engine: Engine) -> FileResult:
+    """Evaluate every policy on both versions of a file. Never raises for anything a file can contain."""
+    result = FileResult(change.path)
+    after = _version(change, change.after, engine, result)
+    if result.skipped is not None or result.failed:
+        return result
+    before = None
+    if change.before is not None and language_of(change.path, change.before) is not None:
+        old = engine.analyse(change.path, change.before)
+        # A version before that does not parse cannot tell old from new: everything counts as introduced.
+        before = old if isinstance(old, Analysis) else None
+    new_view = View.of(after, engine.config.facts) if after is not None else None
+    old_view = View.of(before, engine.config.facts) if before is not None else None
+    result.totals = _totals(before, after)
+    result.reviewed = after is not None or before is not None
+    for policy in engine.policies:
+        new = evaluate(policy, new_view) if new_view is not None else []
+        old_claims = evaluate(policy, old_view) if old_view is not None and new else []
+        result.claims.extend(_introduced(new, old_claims, after))
+        if old_view is not None:
+            result.removals.extend(removals(policy, change, old_view, new_view))
+    _supersede(result, engine.policies)
+    return result
+
+
+def _version(change: FileChange, content: bytes | None, engine: Engine, result: FileResult) -> Analysis | None:
+    limits = engine.config.limits
+    if content is None:
+        if change.opaque and change.status != "D":
+            result.skipped = Skipped(path=change.path, reason=change.opaque)
+        return None
+    if change.opaque:
+        result.skipped = Skipped(path=change.path, reason=change.opaque)
+        return None
+    if language_of(change.path, content) is not None:
+        if len(content) > limits.max_file_bytes or content.count(b"\n") > limits.max_lines:
+            result.skipped = Skipped(path=change.path, reason="too large", detail=f"{len(content)} bytes; [limits] max_file_bytes = {limits.max_file_bytes}")
+            return None
+        why = generated(change.path, content)
+        # A header that appears with the change cannot take a file out of review: only one that was there before can.
+        if why and (why != "by its header" or (change.before is not None and generated(change.path, change.before))):
+            result.skipped = Skipped(path=change.path, reason="generated", detail=why)
+            return None
+    found = engine.analyse(change.path, content)
+    if isinstance(found, Analysis):
+        return found
+    if found.reason == "too deep":
+        result.failed = found.detail
+    elif found.reason != "not code":
+        result.skipped = Skipped(path=change.path, reason=found.reason, detail=found.detail)
+    return None
+
+
+def _totals(before: Analysis | None, after: Analysis | None) -> dict[str, tuple[int, int]]:
+    old, new = _count(before), _count(after)
+    return {c: (old[c], new[c]) for c in COUNTED if old[c] or new[c]}
+
+
+def _count(analysis: Analysis | None) -> Counter[str]:
+    out: Counter[str] = Counter()
+    for own in analysis.units.values() if analysis is not None else ():
+        out.update(f.concept for f in own.facts if f.concept in COUNTED)
+    return out
+
+
+def _introduced(new: list[Claim], old: list[Claim], after: Analysis | None) -> list[Claimed]:
+    had: Counter[tuple[str, str, str]] = Counter((c.rule, c.unit, c.identity) for c in old)
+    units = {u.qualname for u in after.module.units} if after is not None else set()
+    orphans: Counter[tuple[str, str]] = Counter((c.rule, c.identity) for c in old if c.unit not in units)
+    seen: Counter[tuple[str, str, str]] = Counter()
+    out = []
+    for claim in sorted(new, key=lambda c: (c.start_line, c.end_line, c.identity)):
+        key = (claim.rule, claim.unit, claim.identity)
+        seen[key] += 1
+        existing = had[key] > 0
+        if existing:
+            had[key] -= 1
+        elif orphans[claim.rule, claim.identity] > 0:
+            orphans[claim.rule, claim.identity] -= 1
+            existing = True
+        out.append(Claimed(claim, seen[key], existing))
+    return out
+
+
+def _supersede(result: FileResult, policies: Iterable[Policy]) -> None:
+    """Report one place once: a policy names the one that says the same thing better."""
+    better = {p.id: p.superseded_by for p in policies if p.superseded_by}
+    if better:
+        taken = {(c.claim.rule, c.claim.unit, c.claim.start_line) for c in result.claims}
+        result.claims = [c for c in result.claims if (better.get(c.claim.rule, ""), c.claim.unit, c.claim.start_line) not in taken]

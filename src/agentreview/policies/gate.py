@@ -1,0 +1,161 @@
+"""Changes to the gate itself: its configuration, its hooks, its step in CI, and ways around it in scripts.
+
+A local hook can always be skipped; what this finds is the change that makes skipping it permanent or quiet. Loosening
+blocks; tightening and adding the gate do not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+
+from agentreview.config import Config, config_relaxations, parse_config
+from agentreview.errors import ConfigError
+from agentreview.model import Claim, FileChange, Hit
+from agentreview.policies.load import Check, Policy
+
+_CONFIGS = {"agentreview.toml": (), "pyproject.toml": ("tool", "agentreview")}
+_HOOK_FILES = re.compile(
+    r"(?:^|/)(?:\.pre-commit-config\.ya?ml|prek\.toml|lefthook(?:-local)?\.(?:ya?ml|toml|json)|\.lefthook\.(?:ya?ml|toml)|\.husky/[^/]+|\.gitlab-ci\.yml|\.circleci/config\.yml|azure-pipelines\.yml|Jenkinsfile|Makefile|justfile|package\.json|tox\.ini|noxfile\.py)$"
+    r"|^\.github/workflows/[^/]+\.ya?ml$"
+)
+_OWNERS = re.compile(r"(?:^|/)CODEOWNERS$")
+_GATE_PATHS = re.compile(r"agentreview|\.agents/|\.pre-commit|lefthook|\.husky")
+_SCRIPTS = re.compile(r"\.(?:sh|bash|zsh|py|js|mjs|cjs|ts|rb|ya?ml|toml|json|mk|ps1)$|(?:^|/)(?:Makefile|justfile|Dockerfile|Jenkinsfile)$|^\.husky/")
+_MENTION = re.compile(r"\bagentreview\b")
+_COMMENT = re.compile(r"^\s*(?:#|//|--|;|/\*|\*)")
+_AROUND = (
+    (re.compile(r"\bgit\b[^\n]{0,80}\bcommit\b[^\n]{0,200}(?:--no-verify|\s-[a-zA-Z]*n[a-zA-Z]*\b)|\bgit\b[^\n]{0,80}\b(?:push|merge)\b[^\n]{0,200}--no-verify|[\"']--no-verify[\"']"), "commits or pushes without running the hooks (--no-verify)"),
+    (re.compile(r"core\.hooks[pP]ath"), "points git at another hooks folder (core.hooksPath)"),
+    (re.compile(r"\bHUSKY\s*[=:]\s*[\"']?0\b"), "switches husky's hooks off (HUSKY=0)"),
+    (re.compile(r"\bLEFTHOOK\s*[=:]\s*[\"']?(?:0|false)\b"), "switches lefthook's hooks off (LEFTHOOK=0)"),
+    (re.compile(r"\b(?:PREK_)?SKIP\s*[=:]\s*[\"']?[\w,-]*\bagentreview\b"), "tells pre-commit to skip agentreview (SKIP)"),
+    (re.compile(r"\bPRE(?:K|_COMMIT)_ALLOW_NO_CONFIG\s*[=:]\s*[\"']?1"), "lets commits pass when the hook configuration is missing"),
+    (re.compile(r"\bagentreview\b[^\n#|]{0,200}(?:\|\|\s*(?:true|:|exit 0|echo)|;\s*(?:true|exit 0)\b)"), "ignores the verdict (agentreview … || true)"),
+    (re.compile(r"\bAGENTREVIEW_BYPASS\s*[=:]"), "sets the bypass variable"),
+)  # fmt: skip
+
+
+def scan(policy: Policy, check: Check, change: FileChange, known_policies: Collection[str]) -> list[Claim]:
+    """Return claims about one changed file."""
+    before = _text(change.before) if not (change.opaque and change.status == "A") else ""
+    after = _text(change.after)
+    old_path = change.old_path or change.path
+    out = list(_configuration(policy, check, change, before, after, known_policies))
+    if _HOOK_FILES.search(old_path) or _HOOK_FILES.search(change.path):
+        out.extend(_hook_entries(policy, check, change, before, after))
+    if _OWNERS.search(old_path):
+        out.extend(_owners(policy, check, change, before, after))
+    if _SCRIPTS.search(change.path) and after:
+        out.extend(_ways_around(policy, check, change, after))
+    return out
+
+
+def _text(content: bytes | None) -> str:
+    return content.decode("utf-8", "replace") if content is not None else ""
+
+
+def _claim(policy: Policy, check: Check, change: FileChange, line: int, what: str, *, hit: Hit | None = None, identity: str = "", fix: str = "") -> Claim:
+    source = _text(change.after if change.after is not None else change.before).split("\n")
+    number = min(max(line, 1), len(source))
+    return Claim(
+        rule=policy.id, path=change.path, unit="<module>", start_line=number, end_line=number, quote=source[number - 1],
+        side="after" if change.after is not None else "before", identity=identity or what,
+        message=(check.message or "{value}").replace("{value}", what), hit=hit or check.hit, fix=fix or policy.rule.fix,
+    )  # fmt: skip
+
+
+def _configuration(policy: Policy, check: Check, change: FileChange, before: str, after: str, known: Collection[str]) -> Iterator[Claim]:
+    for name, table in _CONFIGS.items():
+        if change.path != name and change.old_path != name:
+            continue
+        if name == "pyproject.toml" and "tool.agentreview" not in before + after:
+            continue
+        old = _config(before, name, known, table)
+        new = _config(after if change.path == name else "", name, known, table)
+        if new is None:
+            continue  # reading the configuration reports that itself
+        first = not before.strip() or (name == "pyproject.toml" and "tool.agentreview" not in before)
+        if old is not None and not after.strip() and not first:
+            yield _claim(policy, check, change, 1, "the gate's configuration is removed: its facts and settings no longer apply", identity="config-removed")
+        for sentence in config_relaxations(old, new):
+            line = _line_of(after, sentence)
+            yield _claim(policy, check, change, line, sentence, hit=Hit.SUSPECT if first else check.hit, identity=f"config:{sentence}")
+
+
+def _config(text: str, name: str, known: Collection[str], table: tuple[str, ...]) -> Config | None:
+    if not text.strip():
+        return Config()
+    try:
+        return parse_config(text.encode(), path=name, known_policies=known, table=table)
+    except ConfigError:
+        return None
+
+
+def _line_of(text: str, sentence: str) -> int:
+    words = re.findall(r"[\w.-]{4,}", sentence)
+    lines = text.split("\n")
+    scored = [(sum(w in line for w in words), -n) for n, line in enumerate(lines, 1) if not _COMMENT.match(line)]
+    best = max(scored, default=(0, -1))
+    return -best[1] if best[0] else 1
+
+
+def _hook_entries(policy: Policy, check: Check, change: FileChange, before: str, after: str) -> Iterator[Claim]:
+    def entries(text: str) -> list[tuple[int, str]]:
+        return [(n, line) for n, line in enumerate(text.split("\n"), 1) if _MENTION.search(line) and not _COMMENT.match(line)]
+
+    old, new = entries(before), entries(after)
+    if old and not new:
+        yield _claim(policy, check, change, min(old[0][0], after.count("\n") + 1), f"agentreview is taken out of {change.path}", identity="hook-removed")
+        return
+    for key, pattern in (("continue-on-error", r"continue-on-error:\s*(?:true|\$)|allow_failure:\s*true"), ("stages", r"^\s*stages:\s*(.*)$"), ("if", r"^\s*if:\s*(?:false|\$\{\{\s*false)")):
+        was = {_block_text(before, n, pattern) for n, _ in old}
+        for number, _ in new:
+            found = _block_text(after, number, pattern)
+            if not found or found in was:
+                continue
+            if key == "stages" and (not old or "manual" not in found or "pre-commit" in found.replace("manual", "")):
+                continue
+            yield _claim(policy, check, change, _block_line(after, number, pattern) or number, f"the gate's step no longer decides: {' '.join(found.split())}", identity=f"step:{key}")
+            break
+
+
+def _block(text: str, line: int) -> list[tuple[int, str]]:
+    """The list item or step that holds a line: from its dash to the next item of the same or a smaller indent."""
+    rows = text.split("\n")
+    start = line - 1
+    while start > 0 and not rows[start].lstrip().startswith("- "):
+        start -= 1
+    indent = len(rows[start]) - len(rows[start].lstrip())
+    end = start + 1
+    while end < len(rows) and (not rows[end].strip() or len(rows[end]) - len(rows[end].lstrip()) > indent):
+        end += 1
+    return [(n + 1, rows[n]) for n in range(start, end)]
+
+
+def _block_text(text: str, line: int, pattern: str) -> str:
+    return next((row.strip() for _, row in _block(text, line) if re.search(pattern, row)), "")
+
+
+def _block_line(text: str, line: int, pattern: str) -> int:
+    return next((n for n, row in _block(text, line) if re.search(pattern, row)), 0)
+
+
+def _owners(policy: Policy, check: Check, change: FileChange, before: str, after: str) -> Iterator[Claim]:
+    kept = {" ".join(line.split()) for line in after.split("\n")}
+    for line in before.split("\n"):
+        entry = " ".join(line.split())
+        if entry and not entry.startswith("#") and _GATE_PATHS.search(entry.split(" ")[0]) and entry not in kept:
+            yield _claim(policy, check, change, 1, f"the owners of {entry.split(' ')[0]} are changed or removed in CODEOWNERS", identity=f"owners:{entry.split(' ')[0]}")
+
+
+def _ways_around(policy: Policy, check: Check, change: FileChange, after: str) -> Iterator[Claim]:
+    rows = after.split("\n")
+    for number in (n for hunk in change.hunks for n in hunk.added):
+        if number > len(rows) or _COMMENT.match(rows[number - 1]):
+            continue
+        line = rows[number - 1][:2_000]
+        for pattern, what in _AROUND:
+            if pattern.search(line):
+                yield _claim(policy, check, change, number, f"this line {what}", identity=f"around:{what}")
+                break

@@ -1,0 +1,26 @@
+"""What kind of file a path is by convention: tests, migrations, commands, seeds, docs, types."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from agentreview.globs import matches
+
+_CLASSES = {
+    "tests": re.compile(r"(?:^|/)(?:tests?|__tests__|testing|spec|specs|e2e|cypress|fixtures|__mocks__)/|(?:^|/)(?:test_[^/]*|[^/]*_test|conftest)\.py$|\.(?:test|spec|stories|cy)\.[cm]?[jt]sx?$"),
+    "migrations": re.compile(r"(?:^|/)(?:migrations?|alembic/versions|migrate)/"),
+    "commands": re.compile(r"(?:^|/)(?:management/commands|scripts?|bin|tools|cli)/"),
+    "seeds": re.compile(r"(?:^|/)(?:seeds?|seeders?|factories)/|(?:^|/)(?:seed|factories|factory)\.[a-z]+$"),
+    "docs": re.compile(r"(?:^|/)(?:docs?|examples?)/"),
+    "types": re.compile(r"\.(?:d\.ts|pyi)$"),
+}
+
+
+@lru_cache(maxsize=2_000)
+def path_classes(path: str, test_globs: tuple[str, ...] = ()) -> frozenset[str]:
+    """Return the classes a path belongs to; ``[facts.tests] paths`` adds to the conventional test paths."""
+    out = {name for name, pattern in _CLASSES.items() if pattern.search(path)}
+    if test_globs and matches(path, test_globs):
+        out.add("tests")
+    return frozenset(out)

@@ -1,0 +1,169 @@
+"""Something was taken away: controls the version before had and this one has nowhere in reach."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from agentreview.model import Claim, Evidence, FileChange, Hunk
+from agentreview.policies.checks import View, fill, is_set
+from agentreview.policies.load import Check, Policy
+from agentreview.policies.paths import path_classes
+from agentreview.syntax.facts import Fact
+from agentreview.syntax.tree import Unit
+
+_DATA = frozenset({"read", "write", "delete", "raw-sql", "generic-read", "generic-write"})
+_DENIAL = re.compile(r"\b40[13]\b|forbidden|permission|unauthor|authoriz|notallowed|accessdenied|notauthenticated", re.IGNORECASE)
+
+
+@dataclass(slots=True)
+class Removal:
+    """A claim that holds unless the control of this concept turned up elsewhere in the change."""
+
+    claim: Claim
+    concept: str
+
+
+def removals(policy: Policy, change: FileChange, before: View, after: View | None) -> list[Removal]:
+    """Compare the two versions unit by unit. A unit that is gone took its controls with it: that is silent."""
+    if set(policy.skip) & path_classes(change.path, before.facts.tests.paths):
+        return []
+    out: list[Removal] = []
+    for check in policy.checks:
+        if check.form == "removed":
+            if after is None:
+                out.extend(_deleted_module(policy, check, change, before))
+            else:
+                out.extend(_units(policy, check, change, before, after))
+    return out
+
+
+def _units(policy: Policy, check: Check, change: FileChange, before: View, after: View) -> Iterator[Removal]:
+    now = {u.qualname: u for u in after.analysis.module.units if id(u) in after.analysis.units}
+    for unit in before.analysis.module.units:
+        if id(unit) not in before.analysis.units:
+            continue
+        new = now.get(unit.qualname)
+        if new is None or (unit.kind == "module" and "trail" not in check.concepts and "audit" not in check.concepts):
+            continue
+        old_own, new_own = before.analysis.own(unit).facts, after.analysis.own(new).facts
+        if any(f.concept in _DATA for f in old_own) and not any(f.concept in _DATA for f in new_own) and id(new) not in after.analysis.endpoints and new.kind == "function":
+            continue  # what was guarded is gone too, or moved out
+        for concept in check.concepts:
+            gone = _missing(concept, old_own, new_own)
+            if gone is None or _reach(concept, after, new) >= _reach(concept, before, unit):
+                continue
+            if concept == "authn" and after.facts.access.default == "deny" and new.kind != "module":
+                continue
+            if concept in ("object-check", "membership", "scope") and _limited(new_own) > _limited(old_own):
+                continue  # the check became a predicate of the query
+            yield Removal(_claim(policy, check, change, before, after, unit, new, gone), concept)
+        if "scope" in check.concepts:
+            for gone in _unscoped(old_own, new_own):
+                yield Removal(_claim(policy, check, change, before, after, unit, new, gone, what="the tenant predicate of "), "query-scope")
+        if "authn" in check.concepts:
+            lost = _denials(old_own, before) - _denials(new_own, after)
+            if lost > 0 and _denials_in_reach(before, unit) > _denials_in_reach(after, new):
+                gone = next(f for f in old_own if _is_denial(f, before))
+                yield Removal(_claim(policy, check, change, before, after, unit, new, gone, what="the refusal "), "denial")
+
+
+def _missing(concept: str, old: list[Fact], new: list[Fact]) -> Fact | None:
+    """The first control of this concept that is no longer among the unit's own, by callee and resource."""
+    have: Counter[tuple[str, str]] = Counter((f.call.rsplit(".", 1)[-1], f.resource) for f in new if f.concept == concept)
+    missing = None
+    for fact in old:
+        if fact.concept != concept:
+            continue
+        key = (fact.call.rsplit(".", 1)[-1], fact.resource)
+        if have[key] > 0:
+            have[key] -= 1
+        elif missing is None:
+            missing = fact
+    old_count = sum(f.concept == concept for f in old)
+    new_count = sum(f.concept == concept for f in new)
+    return missing if new_count < old_count else None
+
+
+def _limited(facts: list[Fact]) -> int:
+    return sum(f.scoped + f.owned for f in facts if f.concept in ("read", "write", "delete"))
+
+
+def _reach(concept: str, view: View, unit: Unit) -> int:
+    return sum(f.concept == concept for f in view.in_reach(unit))
+
+
+def _unscoped(old: list[Fact], new: list[Fact]) -> Iterator[Fact]:
+    """Queries of a resource that were limited to the tenant (or the caller) and still run, unlimited."""
+    for resource in {f.resource for f in old if f.concept in ("read", "write", "delete") and f.resource}:
+        before = [f for f in old if f.resource == resource and f.concept in ("read", "write", "delete")]
+        after = [f for f in new if f.resource == resource and f.concept in ("read", "write", "delete")]
+        for attribute in ("scoped", "owned"):
+            had, has = sum(getattr(f, attribute) for f in before), sum(getattr(f, attribute) for f in after)
+            bare_before, bare_after = len(before) - had, len(after) - has
+            if has < had and bare_after > bare_before:
+                yield next(f for f in before if getattr(f, attribute))
+                break
+
+
+def _is_denial(fact: Fact, view: View) -> bool:
+    return fact.concept in ("deny", "raise") and not fact.via and _DENIAL.search(view.analysis.module.source[fact.start : fact.end]) is not None
+
+
+def _denials(facts: list[Fact], view: View) -> int:
+    return len({fact.line for fact in facts if _is_denial(fact, view)})
+
+
+def _denials_in_reach(view: View, unit: Unit) -> int:
+    own = _denials(view.analysis.own(unit).facts, view)
+    return own + sum(1 for f in view.in_reach(unit) if f.concept in ("authn", "object-check", "membership") or (f.via and f.concept in ("deny", "raise")))
+
+
+def _deleted_module(policy: Policy, check: Check, change: FileChange, before: View) -> Iterator[Removal]:
+    """A whole file is gone: silent, unless recording was its purpose."""
+    name = change.path.rsplit("/", 1)[-1].lower()
+    facts = [f for own in before.analysis.units.values() for f in own.facts if f.concept in check.concepts and f.concept in ("audit", "trail")]
+    if "audit" in name and facts:
+        yield Removal(_claim(policy, check, change, before, None, facts[0].unit, None, facts[0], what="with the file "), facts[0].concept)
+
+
+def _claim(
+    policy: Policy, check: Check, change: FileChange, before: View, after: View | None, old: Unit, new: Unit | None, gone: Fact, *, what: str = "",
+) -> Claim:  # fmt: skip
+    quote = before.quote(gone.line)
+    line = map_line(change.hunks, gone.line) if after is not None else gone.line
+    if after is not None and new is not None:
+        line = min(max(line, new.line), new.end_line)
+        while line > new.line and not after.quote(line).strip():
+            line -= 1
+    unit = old.qualname if old.kind != "module" else "this module"
+    names = {"unit": unit, "resource": gone.resource or "the record", "call": what + gone.call, "value": gone.call, "line": str(gone.line), "tenant": before.facts.tenant.key or "the tenant key"}
+    view = after if after is not None else before
+    return Claim(
+        rule=policy.id, path=change.path, unit=old.qualname, start_line=line, end_line=line, quote=view.quote(line), side="after" if after is not None else "before",
+        identity=f"removed:{gone.concept}:{gone.call}", message=fill(check.message, names), fix=fill(check.fix or policy.rule.fix, names), hit=check.hit,
+        evidence=(Evidence(path=change.old_path or change.path, line=gone.line, shows="was here before this change", quote=quote.strip()),),
+        confirmed=before.facts.confirmed and all(is_set(before.facts, n) for n in policy.needs),
+    )  # fmt: skip
+
+
+def map_line(hunks: tuple[Hunk, ...], line: int) -> int:
+    """Where a line of the old side would be on the new side; a removed line maps to where it was taken out."""
+    shift = 0
+    for hunk in hunks:
+        if line < hunk.old_start:
+            break
+        if line < hunk.old_start + hunk.old_lines:
+            kept = sum(1 for n in range(hunk.old_start, line) if n not in hunk.removed)
+            position = hunk.new_start
+            for number in range(hunk.new_start, hunk.new_start + hunk.new_lines):
+                if kept == 0:
+                    break
+                if number not in hunk.added:
+                    kept -= 1
+                position = number + 1
+            return max(position, 1)
+        shift = (hunk.new_start + hunk.new_lines) - (hunk.old_start + hunk.old_lines)
+    return max(line + shift, 1)

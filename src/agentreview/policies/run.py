@@ -1,0 +1,85 @@
+"""All policies over all changed files, in killable workers; then what only the whole change can tell."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from agentreview.globs import matches
+from agentreview.model import FileChange, Skipped
+from agentreview.policies import gate, secrets
+from agentreview.policies.compare import Claimed, Engine, FileResult, review_file
+from agentreview.policies.removed import Removal
+
+Runner = Callable[[Sequence[FileChange], Engine], list[FileResult]]
+
+
+@dataclass(frozen=True, slots=True)
+class Reviewed:
+    """Claims of the whole change; ``failed`` are (path, reason) pairs that make the answer incomplete."""
+
+    claims: tuple[Claimed, ...]
+    skipped: tuple[Skipped, ...]
+    failed: tuple[tuple[str, str], ...]
+    files: int
+
+
+def in_process(changes: Sequence[FileChange], engine: Engine) -> list[FileResult]:
+    """Review files one after the other in this process (tests and self-tests; no time limit)."""
+    return [review_file(change, engine) for change in changes]
+
+
+def review_changes(changes: Sequence[FileChange], engine: Engine, runner: Runner = in_process) -> Reviewed:
+    """Return every claim about a change, what was skipped and what failed."""
+    excluded = [c for c in changes if matches(c.path, engine.config.exclude)]
+    reviewed = [c for c in changes if not matches(c.path, engine.config.exclude)]
+    results = runner(reviewed, engine)
+    claims: list[Claimed] = []
+    seen: Counter[tuple[str, str, str]] = Counter()
+    for change in changes:  # the gate guards itself also in excluded files
+        for policy in engine.policies:
+            for check in policy.checks:
+                if check.form == "gate":
+                    found = gate.scan(policy, check, change, engine.catalogue.ids())
+                elif check.form == "secrets" and change not in excluded:
+                    found = secrets.scan(policy, check, change)
+                else:
+                    continue
+                for claim in found:
+                    key = (claim.rule, claim.path, claim.identity)
+                    seen[key] += 1
+                    claims.append(Claimed(claim, seen[key], existing=False))
+    for result in results:
+        claims.extend(result.claims)
+    claims.extend(_not_moved(results))
+    skipped = [Skipped(path=c.path, reason="excluded") for c in excluded]
+    skipped.extend(r.skipped for r in results if r.skipped is not None)
+    failed = tuple((r.path, r.failed) for r in results if r.failed)
+    return Reviewed(tuple(claims), tuple(skipped), failed, sum(r.reviewed for r in results))
+
+
+def _not_moved(results: Sequence[FileResult]) -> list[Claimed]:
+    """Keep removals whose control did not turn up elsewhere in the change."""
+    before: Counter[str] = Counter()
+    after: Counter[str] = Counter()
+    for result in results:
+        for concept, (old, new) in result.totals.items():
+            before[concept] += old
+            after[concept] += new
+    out: list[Claimed] = []
+    seen: Counter[tuple[str, str, str]] = Counter()
+    for result in results:
+        for removal in result.removals:
+            if _moved(removal, before, after):
+                continue
+            claim = removal.claim
+            key = (claim.rule, claim.unit, claim.identity)
+            seen[key] += 1
+            if seen[key] == 1 and not any(c.claim.rule == claim.rule and c.claim.unit == claim.unit and c.claim.start_line == claim.start_line for c in out):
+                out.append(Claimed(claim, seen[key], existing=False))
+    return out
+
+
+def _moved(removal: Removal, before: Counter[str], after: Counter[str]) -> bool:
+    return removal.concept in before and after[removal.concept] >= before[removal.concept]

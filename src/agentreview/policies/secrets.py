@@ -1,0 +1,153 @@
+"""Credentials in added lines: a cheap look for candidates, then detect-secrets' detectors on those lines only.
+
+Values never leave this module in the clear: claims carry a masked line, and :func:`mask` is what reporters use for
+every line of code they show.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from agentreview.model import Claim, FileChange, Hit, Severity
+from agentreview.policies.load import Check, Policy
+from agentreview.policies.paths import path_classes
+
+# Shapes of tokens with a fixed form. Deliberately wide: they only choose the lines that a detector then judges.
+_KNOWN = re.compile(
+    r"AKIA|ASIA|A3T[A-Z0-9]|gh[pousr]_|github_pat_|glpat-|gl[a-z]{2,5}-|xox[abprse]-|hooks\.slack\.com|[rs]k_(?:live|test)_|rk_live|SG\.|AC[a-f0-9]{32}|SK[a-f0-9]{32}|eyJ[\w-]{8,}|"
+    r"npm_[A-Za-z0-9]|pypi-|sq0|-us\d{1,2}\b|AccountKey=|BEGIN [A-Z ]*PRIVATE KEY|sk-[A-Za-z0-9]|sk-ant-|AIza|GOCSPX-|1//0|ya29\.|://[^/\s:@'\"]{1,64}:[^/\s@'\"]{3,}@|dop_v1_|hf_[A-Za-z0-9]|shpat_"
+)
+_NAME = r"[\w.-]{0,40}(?:password|passwd|passphrase|pwd|secret|token|api[_-]?key|apikey|access[_-]?key|private[_-]?key|client[_-]?key|auth[_-]?key|encryption[_-]?key|signing[_-]?key|credentials?|connection[_-]?string)[\w.-]{0,20}"
+_ASSIGNED = re.compile(rf"""(?i)["']?({_NAME})["']?\]?\s*(?::=|=>|=|:)\s*(?:[bru]{{0,2}})(["'`])([^"'`\s]{{8,200}})\2""")
+_UNQUOTED = re.compile(rf"(?i)^\s*(?:export\s+|-\s+)?({_NAME})\s*[=:]\s*()([^\s\"'`#$<{{(,;]{{12,200}})\s*(?:#.*)?$")
+_CONFIG = re.compile(r"(?:^|/)(?:\.env[\w.-]*|[^/]*\.(?:env|ini|cfg|conf|properties|ya?ml|toml|json|tfvars))$")
+_PLACEHOLDER = re.compile(
+    r"(?i)example|changeme|change[_-]?me|placeholder|your[_-]|<[^>]+>|\.\.\.|x{4,}|\*{3,}|dummy|sample|foobar|redacted|insert|todo|fixme|\$\{|\{\{|%\(|process\.env|os\.environ|getenv|"
+    r"^(?:test|fake|mock|secret|password|token|none|null|undefined|true|false|admin|root|postgres|default)[\w-]{0,12}$|^(.)\1+$|^[a-z]+(?:[-_ .][a-z]+)*$|^[A-Z]+(?:_[A-Z]+)*$|^/|^https?://[^:@]*$|^(?:12345|abcdef|qwerty)"
+)
+_CODE_VALUE = re.compile(r"^[A-Za-z_$][\w$]*(?:\.[\w$]+)+\(?|^[A-Za-z_]\w*\(|^\w+\[")
+_LOCKFILES = re.compile(r"(?:^|/)(?:package-lock\.json|yarn\.lock|pnpm-lock\.yaml|poetry\.lock|uv\.lock|Pipfile\.lock|Cargo\.lock|go\.sum|composer\.lock|Gemfile\.lock)$")
+_PLUGINS = "aws azure_storage_key basic_auth cloudant discord github_token gitlab_token ibm_cos_hmac jwt mailchimp npm openai private_key pypi_token sendgrid slack square_oauth stripe telegram_token twilio".split()
+_MASKED = re.compile(
+    rf"(AKIA|ASIA|gh[pousr]_|github_pat_|glpat-|xox[abprse]-|[rs]k_(?:live|test)_|SG\.|eyJ|npm_|pypi-|sk-ant-|sk-|AIza|GOCSPX-|ya29\.)[A-Za-z0-9_/+=.-]{{12,}}|(://[^/\s:@'\"]{{1,64}}:)[^/\s@'\"]{{3,}}(?=@)|"
+    rf"(?i:((?:{_NAME})[\"']?\]?\s*(?::=|=>|=|:)\s*[bru]{{0,2}}[\"'`])([^\"'`\s]{{8,200}}))"
+)
+
+
+def mask(line: str) -> str:
+    """Hide the values of anything that looks like a credential; what remains tells which one it is."""
+
+    def hide(match: re.Match[str]) -> str:
+        prefix = next((g for g in match.groups()[:3] if g), "")
+        value = match.group(4)
+        if value is not None and (_PLACEHOLDER.search(value) or _CODE_VALUE.match(value)):
+            return match.group(0)
+        return prefix + "[hidden]"
+
+    return _MASKED.sub(hide, line) if len(line) < 20_000 else line[:20_000]
+
+
+def scan(policy: Policy, check: Check, change: FileChange) -> list[Claim]:
+    """Return claims for credentials on lines that the change adds."""
+    if change.after is None or change.opaque or _LOCKFILES.search(change.path):
+        return []
+    lines = change.after.decode("utf-8", "replace").split("\n")
+    added = [n for hunk in change.hunks for n in hunk.added]
+    out: list[Claim] = []
+    in_test = bool(path_classes(change.path) & {"tests", "docs", "seeds"})
+    config = _CONFIG.search(change.path) is not None
+    for number in added:
+        if number > len(lines):
+            continue
+        line = lines[number - 1]
+        if len(line) > 5_000:
+            line = line[:5_000]
+        for kind, value in _secrets(line, config=config):
+            out.append(
+                Claim(
+                    rule=policy.id, path=change.path, unit="<module>", start_line=number, end_line=number, quote=mask_value(line, value),
+                    identity=f"{kind}:{_tag(value)}",
+                    message=(check.message or "{value} is written into the code").replace("{value}", f"{_article(kind)} ({value[:4] if len(value) > 12 else ''}…, {len(value)} characters)"),
+                    hit=Hit.SUSPECT if in_test and kind == "credential" else Hit.VIOLATION, fix=check.fix or policy.rule.fix,
+                    severity=Severity.MEDIUM if in_test else None,
+                )
+            )  # fmt: skip
+            break
+    return out
+
+
+def mask_value(line: str, value: str) -> str:
+    """Hide one known value, then everything else that looks like one."""
+    return mask(line.replace(value, "[hidden]") if value else line)
+
+
+def _tag(value: str) -> str:
+    """A short digest: identity must tell two secrets apart without containing either."""
+    from agentreview.canonical import digest
+
+    return digest(value.encode("utf-8", "surrogateescape"), size=6)[3:]
+
+
+def _article(kind: str) -> str:
+    return f"{'an' if kind[:1].lower() in 'aeiou' else 'a'} {kind}"
+
+
+def _secrets(line: str, *, config: bool) -> Iterator[tuple[str, str]]:
+    if _KNOWN.search(line):
+        yield from _detected(line)
+    match = _ASSIGNED.search(line) or (_UNQUOTED.search(line) if config else None)
+    if match:
+        name, value = match.group(1), match.group(3)
+        if _is_secret_value(name, value):
+            yield "credential", value
+
+
+def _is_secret_value(name: str, value: str) -> bool:
+    if _PLACEHOLDER.search(value) or _CODE_VALUE.match(value) or value.startswith(("$", "%", "{", "env(", "vault:", "sops:", "arn:", "!")):
+        return False
+    last = name.rsplit(".", 1)[-1].lower()
+    if re.search(r"(?:url|uri|path|file|name|type|length|policy|field|header|param|prefix|format|regex|pattern|label|hint|placeholder|expir\w*|ttl|id|endpoint|class|kind|count|version|algorithm|alg|scheme|label|title|message|text|key_?name)$", last):
+        return False
+    classes = sum(bool(re.search(p, value)) for p in (r"[a-z]", r"[A-Z]", r"\d", r"[^A-Za-z0-9]"))
+    return classes >= 3 or (classes >= 2 and _entropy(value) >= 3.0)
+
+
+def _entropy(value: str) -> float:
+    from math import log2
+
+    total = len(value)
+    return -sum(n / total * log2(n / total) for n in (value.count(c) for c in set(value)))
+
+
+_detectors: list[tuple[str, object]] = []
+
+
+def _detected(line: str) -> Iterator[tuple[str, str]]:
+    """Ask detect-secrets' detectors. Imported only now: they cost more than a whole review."""
+    if not _detectors:
+        import importlib
+        import inspect
+
+        from detect_secrets.plugins.base import BasePlugin
+
+        for name in _PLUGINS:
+            module = importlib.import_module(f"detect_secrets.plugins.{name}")
+            for _, cls in inspect.getmembers(module, inspect.isclass):
+                if issubclass(cls, BasePlugin) and cls.__module__ == module.__name__:
+                    _detectors.append((str(cls.secret_type), cls()))
+    for kind, detector in _detectors:
+        for value in detector.analyze_string(line):  # type: ignore[attr-defined]
+            found = value if isinstance(value, str) else str(value)
+            if found and not _PLACEHOLDER.search(found.removeprefix("AKIA")) and not line.rstrip().endswith(("EXAMPLE'", 'EXAMPLE"')):
+                yield kind, found
+    for known in _FALLBACK.finditer(line):
+        if not _PLACEHOLDER.search(known.group()):
+            yield "API token", known.group()
+
+
+# Newer token formats that detect-secrets 1.5 does not know.
+_FALLBACK = re.compile(
+    r"sk-ant-[\w-]{20,}|github_pat_\w{22,}|GOCSPX-[\w-]{20,}|AIza[\w-]{35}|ya29\.[\w-]{20,}|1//0[\w-]{30,}|glpat-[\w-]{20,}|dop_v1_[a-f0-9]{64}|hf_[A-Za-z0-9]{30,}|shpat_[a-fA-F0-9]{32}|"
+    r"(?<=services/)T[A-Z0-9]{6,}/B[A-Z0-9]{6,}/\w{20,}"
+)

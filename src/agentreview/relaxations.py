@@ -1,0 +1,147 @@
+"""What in a new configuration loosens the gate. Used by the policy about changes to the gate's own files.
+
+A fact that clears findings loosens it when it appears, a fact that makes findings when it disappears; a fact that
+is merely different is named when nobody can tell from the value alone which of the two it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .config import Config, Limits
+    from .facts import Facts
+
+CLEARS: tuple[str, ...] = (
+    "phi.not_phi",
+    "phi.treatment_paths",
+    "phi.derived_fields",
+    "audit.calls",
+    "audit.decorators",
+    "audit.bases",
+    "audit.layers",
+    "tenant.aliases",
+    "tenant.sources",
+    "tenant.scoped_by",
+    "tenant.global_models",
+    "tenant.unscoped_in",
+    "tenant.job_base",
+    "tenant.cache_wrappers",
+    "access.decorators",
+    "access.guards",
+    "access.object_checks",
+    "access.public_markers",
+    "access.tenant_is_enough_for",
+    "egress.redactors",
+    "egress.llm_clients",
+    "egress.redacted_loggers",
+    "tests.paths",
+    "tests.synthetic_markers",
+)
+"""Facts whose every entry clears findings."""
+
+RAISES: tuple[str, ...] = (
+    "frameworks",
+    "phi.models",
+    "phi.tables",
+    "phi.fields",
+    "phi.model_fields",
+    "phi.free_text",
+    "phi.sensitive",
+    "audit.fields",
+    "tenant.models",
+    "retention.stores",
+)
+"""Facts whose every entry makes findings."""
+
+_STRICTNESS: dict[str, dict[str, int]] = {
+    "audit.reads": {"": 2, "explicit": 2, "middleware": 1, "none": 0},
+    "audit.delivery": {"": 2, "transaction": 2, "outbox": 1, "async": 0},
+    "tenant.isolation": {"": 2, "row": 2, "rls": 1, "schema": 1, "database": 1, "none": 0},
+    "access.default": {"": 1, "allow": 1, "deny": 0},
+}
+"""How much a policy still asks of the code under each value; less is looser."""
+
+
+def relaxations(old: Config, new: Config) -> tuple[str, ...]:
+    """One sentence each, in a stable order. Values were checked to be printable when they were read."""
+    return (*_levels(old, new), *_limits(old.limits, new.limits), *_facts(old.facts, new.facts))
+
+
+def _levels(old: Config, new: Config) -> Iterator[str]:
+    if new.block_at.rank > old.block_at.rank:
+        yield f"block_at raised from {old.block_at.value} to {new.block_at.value}"
+    for pack in sorted({name for name, _ in (*old.packs, *new.packs)}):
+        before, after = old.level(f"{pack}."), new.level(f"{pack}.")
+        if after.rank < before.rank:
+            yield f"pack {pack} lowered from {before.value} to {after.value}"
+    for policy in sorted({name for name, _ in (*old.policies, *new.policies)}):
+        before, after = old.level(policy), new.level(policy)
+        if after.rank < before.rank:
+            yield f"policy {policy} lowered from {before.value} to {after.value}"
+    for glob in new.exclude:
+        if glob not in old.exclude:
+            yield f"exclude added: '{glob}' is no longer reviewed"
+
+
+def _limits(old: Limits, new: Limits) -> Iterator[str]:
+    for name in ("max_file_bytes", "max_lines", "file_seconds", "max_depth"):
+        before, after = getattr(old, name), getattr(new, name)
+        if after < before:
+            yield f"limits.{name} lowered from {before:g} to {after:g}: more files are skipped"
+
+
+def _facts(old: Facts, new: Facts) -> Iterator[str]:
+    if old.confirmed_by != new.confirmed_by:
+        before, after = old.confirmed_by or "nobody", new.confirmed_by or "nobody"
+        yield f"facts.confirmed_by changed from '{before}' to '{after}'"
+    for fact in CLEARS:
+        had = _get(old, fact)
+        yield from (f"facts.{fact} now clears findings with '{one}'" for one in _get(new, fact) if one not in had)
+    for fact in RAISES:
+        has = _get(new, fact)
+        yield from (f"facts.{fact} no longer lists '{one}'" for one in _get(old, fact) if one not in has)
+    if new.tenant.models and not old.tenant.models:
+        yield "facts.tenant.models set for the first time: models it does not list may no longer be checked"
+    for fact, order in _STRICTNESS.items():
+        before, after = str(_get(old, fact)), str(_get(new, fact))
+        if order[after] < order[before]:
+            yield f"facts.{fact} changed from '{before or 'unset'}' to '{after or 'unset'}'"
+    if old.tenant.key != new.tenant.key:
+        yield f"facts.tenant.key changed from '{old.tenant.key or 'unset'}' to '{new.tenant.key or 'unset'}'"
+    yield from _structured(old, new)
+    yield from _numbers(old, new)
+
+
+def _structured(old: Facts, new: Facts) -> Iterator[str]:
+    had = {(model, one.how) for one in old.audit.automatic for model in one.models}
+    for automatic in new.audit.automatic:
+        for model in automatic.models:
+            if (model, automatic.how) not in had:
+                yield f"facts.audit.automatic now counts writes of '{model}' as audited by {automatic.how}"
+    for approved in new.egress.approved:
+        before = next((one for one in old.egress.approved if one.match == approved.match), None)
+        added = [one for one in approved.allows if before is None or one not in before.allows]
+        if before is None:
+            yield f"facts.egress.approved now allows '{approved.match}' ({approved.contract})"
+        elif added or before.contract != approved.contract or (before.allows and not approved.allows):
+            yield f"facts.egress.approved changed what '{approved.match}' may receive ({approved.contract})"
+
+
+def _numbers(old: Facts, new: Facts) -> Iterator[str]:
+    for fact, longer_is_looser in (
+        ("retention.audit_years", False),
+        ("session.idle_minutes", True),
+        ("session.absolute_hours", True),
+    ):
+        before, after = _get(old, fact), _get(new, fact)
+        if before and (not after or (after > before) is longer_is_looser) and after != before:
+            yield f"facts.{fact} changed from {before} to {after or 'unset'}"
+
+
+def _get(facts: Facts, dotted: str) -> Any:
+    value: Any = facts
+    for name in dotted.split("."):
+        value = getattr(value, name)
+    return value

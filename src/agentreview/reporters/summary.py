@@ -1,0 +1,120 @@
+"""What a verdict adds up to: counts, exit code, and the decision in words. Shared by every reporter.
+
+Nothing here is escaped: agent and rule names come from the repository, so whoever prints must escape first.
+"""
+
+from __future__ import annotations
+
+from agentreview.errors import ExitCode
+from agentreview.model import AgentRun, Decision, Finding, Origin, Outcome, Severity, Skipped, Status, Verdict
+
+EXIT_CODES = {
+    Decision.PASS: ExitCode.PASS,
+    Decision.BLOCK: ExitCode.BLOCKED,
+    Decision.INCOMPLETE: ExitCode.INCOMPLETE,
+}
+
+
+def bucket(finding: Finding) -> str:
+    """Name the one count a finding goes into: ``blocking``, ``advisory``, ``waived``, or ``existing`` (old debt)."""
+    if finding.status is Status.ADVISORY and finding.origin is Origin.EXISTING:
+        return "existing"
+    return finding.status.value
+
+
+def tally(verdict: Verdict) -> dict[str, int]:
+    """Count, in the order of the reports. The first four add up to the number of findings."""
+    counts = {"blocking": 0, "advisory": 0, "waived": 0, "existing": 0}
+    for finding in verdict.findings:
+        counts[bucket(finding)] += 1
+    return {**counts, "skipped": len(verdict.skipped)}
+
+
+def count(number: int, noun: str) -> str:
+    """``1 finding``, ``2 findings``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def unfinished(verdict: Verdict) -> list[AgentRun]:
+    """Return the runs that did not complete, the required ones first."""
+    return sorted(
+        (run for run in verdict.runs if run.outcome is not Outcome.COMPLETED), key=lambda run: not run.required
+    )
+
+
+def advice(run: AgentRun) -> str:
+    """Say what to do about a run that did not complete."""
+    if run.outcome is Outcome.FAILED:
+        return "run `agentreview run` to try again; `agentreview doctor` checks the set-up"
+    return "it did not look at this change; `agentreview doctor` says what it needs to run"
+
+
+def skipped_by_reason(verdict: Verdict) -> dict[str, list[Skipped]]:
+    """Files that were not reviewed, the most frequent reason first."""
+    groups: dict[str, list[Skipped]] = {}
+    for skip in verdict.skipped:
+        groups.setdefault(skip.reason or "no reason given", []).append(skip)
+    return dict(sorted(groups.items(), key=lambda group: (-len(group[1]), group[0])))
+
+
+def handles(verdict: Verdict) -> dict[str, str]:
+    """Map each fingerprint to the shortest prefix, 8 characters after the tag or more, that names it."""
+    prints = sorted({finding.fingerprint for finding in verdict.findings})
+    short = {}
+    for index, full in enumerate(prints):
+        size = full.find(":") + 1 + 8
+        neighbours = prints[max(0, index - 1) : index] + prints[index + 1 : index + 2]
+        while size < len(full) and any(other.startswith(full[:size]) for other in neighbours):
+            size += 1
+        short[full] = full[:size]
+    return short
+
+
+def citations(finding: Finding) -> str:
+    """``45 CFR 164.312(b); CWE-778``, each once."""
+    return "; ".join(dict.fromkeys((*finding.references, *finding.cwe)))
+
+
+def counts_line(verdict: Verdict) -> str:
+    """``2 blocked, 1 advisory, 0 waived, 3 existing, 1 skipped, 5 files reviewed``."""
+    counts = tally(verdict)
+    words = {"blocking": "blocked"}
+    parts = [f"{number} {words.get(name, name)}" for name, number in counts.items()]
+    return ", ".join([*parts, f"{count(verdict.files, 'file')} reviewed"])
+
+
+def decision_line(verdict: Verdict) -> str:
+    """Put the decision and what it needs into words. Exactly one line, for whoever reads only the last one."""
+    blocking = [finding for finding in verdict.findings if finding.status is Status.BLOCKING]
+    if verdict.decision is Decision.INCOMPLETE:
+        also = f" {count(len(blocking), 'finding')} must be cleared as well." if blocking else ""
+        return (
+            f"INCOMPLETE: {_missing(verdict)}, so this is not a pass.{also} Run `agentreview run` to finish the review."
+        )
+    if verdict.decision is Decision.BLOCK:
+        before = "this commit" if verdict.source.startswith(("index", "worktree")) else "this change goes in"
+        return (
+            f"BLOCKED: {count(len(blocking), 'finding')} must be cleared before {before}{_breakdown(verdict, blocking)}"
+        )
+    if not verdict.files:
+        return "PASSED: nothing to review" if not verdict.skipped else "PASSED: no file reviewed"
+    return "PASSED: nothing blocks"
+
+
+def _missing(verdict: Verdict) -> str:
+    required = [run for run in unfinished(verdict) if run.required]
+    if not required:
+        return "something required could not be reviewed"
+    names = ", ".join(run.agent for run in required[:5]) + (", …" if len(required) > 5 else "")
+    return f"{count(len(required), 'required agent')} did not finish ({names})"
+
+
+def _breakdown(verdict: Verdict, findings: list[Finding]) -> str:
+    """`` (1 high hipaa, 1 high secrets)``, worst first."""
+    packs = {rule.id: rule.pack for rule in verdict.rules}
+    groups: dict[tuple[Severity, str], int] = {}
+    for finding in findings:
+        key = (finding.severity, packs.get(finding.rule) or finding.rule.split(".")[0])
+        groups[key] = groups.get(key, 0) + 1
+    ordered = sorted(groups.items(), key=lambda group: (-group[0][0].rank, -group[1], group[0][1]))
+    return " (" + ", ".join(f"{n} {severity.value} {pack}" for (severity, pack), n in ordered) + ")" if ordered else ""

@@ -1,0 +1,244 @@
+"""Call patterns over receiver chains: the small language framework files are written in.
+
+``Patient.objects.filter(org=o).first()`` is the chain ``Patient.objects.filter.first``. A pattern is a dotted list of
+segments that must match the whole chain:
+
+    name            that name                     a|b            either
+    get_*|*Mixin    globs (``*`` only)            **             any number of segments, also none
+    $R              any one segment, captured     select($R)     a call whose first argument names the resource
+
+Matching is linear in practice: every pattern is filed under the literal names its last fixed segment allows, chains look
+up only those, and the answer for a chain of names is remembered.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from agentreview.syntax.tree import Arg, Expr
+
+
+@dataclass(slots=True, eq=False)
+class Link:
+    """One segment of a chain: its name, the arguments if it is called, the subscript key if it has one."""
+
+    name: str
+    args: tuple[Arg, ...] | None
+    key: Expr | None
+    expr: Expr
+
+
+def chain(expr: Expr) -> list[Link]:
+    """Flatten a name/attribute/call/subscript expression, root first. Any other root is the link ``?``."""
+    back: list[Link] = []
+    args: tuple[Arg, ...] | None = None
+    key: Expr | None = None
+    node: Expr | None = expr
+    top: Expr | None = None
+    while node is not None:
+        kind = node.kind
+        if kind == "call":
+            if args is not None:
+                back.append(Link("()", args, key, top or node))
+                key = None
+            args = node.args
+            top = top or node
+            node = node.base
+        elif kind == "sub":
+            key = node.items[0] if node.items else None
+            top = top or node
+            node = node.base
+        elif kind == "attr":
+            back.append(Link(node.name, args, key, top or node))
+            args = key = top = None
+            node = node.base
+        else:
+            back.append(Link(node.name if kind == "name" else "?", args, key, top or node))
+            break
+    back.reverse()
+    return back
+
+
+def names(links: list[Link]) -> str:
+    """Return the chain as dotted text."""
+    return ".".join(link.name for link in links)
+
+
+@dataclass(slots=True, eq=False)
+class Glob:
+    """Alternatives of names. The common shapes are string operations: compiling a regex costs more than a whole file."""
+
+    literals: frozenset[str]
+    prefixes: tuple[str, ...] = ()
+    suffixes: tuple[str, ...] = ()
+    inner: tuple[str, ...] = ()
+    wild: tuple[str, ...] = ()
+    anything: bool = False
+    _regex: re.Pattern[str] | None = None
+
+    @property
+    def literal_only(self) -> bool:
+        """Whether every alternative is a plain name."""
+        return not (self.prefixes or self.suffixes or self.inner or self.wild or self.anything)
+
+    def matches(self, name: str) -> bool:
+        """Whether the name is one of the alternatives."""
+        if name in self.literals or self.anything or name.startswith(self.prefixes) or name.endswith(self.suffixes):
+            return True
+        if self.inner and any(part in name for part in self.inner):
+            return True
+        if self.wild:
+            if self._regex is None:
+                self._regex = re.compile("|".join("".join(_piece(t) for t in _TOKENS.split(p)) for p in self.wild), re.DOTALL)
+            return self._regex.fullmatch(name) is not None
+        return False
+
+
+_TOKENS = re.compile(r"(\*|\[[A-Za-z0-9_]+\])")
+_GLOBS: dict[str, Glob] = {}
+
+
+def glob(text: str) -> Glob:
+    """Compile ``a|b|*c``. ``[xX]`` sets are allowed; nothing else of a regular expression is."""
+    known = _GLOBS.get(text)
+    if known is None:
+        shapes: dict[str, list[str]] = {"literals": [], "prefixes": [], "suffixes": [], "inner": [], "wild": []}
+        anything = False
+        for part in (p.strip() for p in text.split("|")):
+            body = part.strip("*")
+            if not part:
+                continue
+            if not body:
+                anything = True
+            elif "*" in body or "[" in body and part != "[]":
+                shapes["wild"].append(part)
+            elif part == body:
+                shapes["literals"].append(part)
+            elif part.startswith("*") and part.endswith("*"):
+                shapes["inner"].append(body)
+            else:
+                shapes["suffixes" if part.startswith("*") else "prefixes"].append(body)
+        known = _GLOBS[text] = Glob(
+            frozenset(shapes["literals"]), tuple(shapes["prefixes"]), tuple(shapes["suffixes"]), tuple(shapes["inner"]), tuple(shapes["wild"]), anything
+        )
+    return known
+
+
+def _piece(token: str) -> str:
+    if token == "*":
+        return ".*"
+    return token if token.startswith("[") and token != "[]" else re.escape(token)
+
+
+@dataclass(slots=True, frozen=True)
+class _Segment:
+    kind: str  # name | any | capture
+    glob: Glob | None = None
+    captures_argument: bool = False
+
+
+@dataclass(slots=True, frozen=True)
+class Pattern:
+    """A compiled call pattern."""
+
+    segments: tuple[_Segment, ...]
+
+    def match(self, links: list[Link]) -> tuple[bool, int, bool]:
+        """Return (matched, index of the captured link or -1, whether the capture is that link's first argument)."""
+        found = self._walk(links, 0, 0)
+        return (False, -1, False) if found is None else (True, *found)
+
+    def _walk(self, links: list[Link], at: int, seg: int) -> tuple[int, bool] | None:
+        segments = self.segments
+        captured: tuple[int, bool] = (-1, False)
+        while seg < len(segments):
+            segment = segments[seg]
+            if segment.kind == "any":
+                if seg + 1 == len(segments):
+                    return captured
+                for start in range(at, len(links)):
+                    found = self._walk(links, start, seg + 1)
+                    if found is not None:
+                        return found if found[0] >= 0 else captured
+                return None
+            if at >= len(links):
+                return None
+            link = links[at]
+            if segment.kind == "capture":
+                captured = (at, False)
+            elif segment.glob is not None and not segment.glob.matches(link.name):
+                return None
+            if segment.captures_argument:
+                if not link.args:
+                    return None
+                captured = (at, True)
+            at += 1
+            seg += 1
+        return captured if at == len(links) else None
+
+
+def compile_patterns(text: str) -> tuple[Pattern, ...]:
+    """Compile ``pattern|**.pattern``: a bar in front of ``**.`` separates whole patterns, any other bar names."""
+    return tuple(compile_pattern(part) for part in re.split(r"\|(?=\*\*\.)", text))
+
+
+def compile_pattern(text: str) -> Pattern:
+    """Compile one pattern; raises ValueError with the reason when it cannot match anything."""
+    segments: list[_Segment] = []
+    for raw in _split(text):
+        token = raw
+        if token == "**":
+            segments.append(_Segment("any"))
+            continue
+        argument = token.endswith("($R)")
+        token = token.removesuffix("($R)").removesuffix("()")
+        if token == "$R":
+            segments.append(_Segment("capture"))
+        elif not token or token == "$" or "(" in token or ")" in token:
+            raise ValueError(f"bad segment {raw!r}")
+        else:
+            segments.append(_Segment("name", None if token == "*" else glob(token), captures_argument=argument))
+    if not segments or all(s.kind == "any" for s in segments):
+        raise ValueError("a pattern needs at least one name")
+    return Pattern(tuple(segments))
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(".")]
+
+
+@dataclass(slots=True)
+class Index:
+    """Patterns filed by name; values are whatever the caller files (framework entries)."""
+
+    by_name: dict[str, list[tuple[Pattern, object]]] = field(default_factory=dict)
+    loose: list[tuple[Pattern, object]] = field(default_factory=list)
+    memo: dict[str, list[tuple[Pattern, object]]] = field(default_factory=dict)
+
+    def add(self, pattern: Pattern, value: object) -> None:
+        """File a pattern under the literals of its rarest fixed segment."""
+        for segment in reversed(pattern.segments):
+            if segment.kind == "name" and segment.glob is not None and segment.glob.literal_only:
+                for name in segment.glob.literals:
+                    self.by_name.setdefault(name, []).append((pattern, value))
+                return
+        self.loose.append((pattern, value))
+
+    def candidates(self, links: list[Link]) -> list[tuple[Pattern, object]]:
+        """Return the patterns whose names occur in this chain (capturing and argument conditions still to be checked)."""
+        key = ".".join([link.name + ("()" if link.args else "") for link in links])
+        known = self.memo.get(key)
+        if known is None:
+            seen: set[int] = set()
+            known = []
+            for link in links:
+                for pair in self.by_name.get(link.name, ()):
+                    if id(pair) not in seen:
+                        seen.add(id(pair))
+                        known.append(pair)
+            known.extend(self.loose)
+            known = [pair for pair in known if pair[0].match(links)[0]]
+            if len(self.memo) < 50_000:
+                self.memo[key] = known
+        return known

@@ -1,0 +1,173 @@
+"""What a query says: which keys select rows, whose they are, and what raw SQL mentions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from agentreview.syntax.lexicon import Lexicon
+from agentreview.syntax.patterns import Link, chain
+from agentreview.syntax.tree import Arg, Expr
+from agentreview.syntax.values import Evaluator
+
+_TABLE = re.compile(r"\b(?:from|join|update|into|table)\s+[\"'`\[]?(?:[a-z_][\w]*\.)?[\"'`\[]?([a-z_]\w*)", re.IGNORECASE)
+_WORD = re.compile(r"[A-Za-z_]\w*")
+_SINGLE = frozenset("get get_or_404 first_or_404 get_object_or_404 one one_or_none findUnique findUniqueOrThrow findFirst findFirstOrThrow findOne findOneBy findOneOrFail findOneByOrFail findByPk findById".split())
+_LIST_ONLY = frozenset("select include orderBy order_by only values defer fields attributes columns take skip limit prefetch_related select_related update_fields".split())
+
+
+@dataclass(frozen=True, slots=True)
+class Predicate:
+    """``keyed``: a row key comes from the client; ``request``: anything does; ``scoped``/``owned``: limited to the
+    tenant / the caller; ``single``: asks for one row; ``mentions_tenant``: a tenant key occurs at all."""
+
+    keyed: bool = False
+    request: bool = False
+    scoped: bool = False
+    owned: bool = False
+    single: bool = False
+    mentions_tenant: bool = False
+
+
+def predicate(links: list[Link], evaluator: Evaluator, lexicon: Lexicon) -> Predicate:
+    """Read the arguments of every call in the chain."""
+    keyed = request = scoped = owned = mentions = False
+    single = any(link.name in _SINGLE for link in links if link.args is not None)
+    for link in links:
+        if link.name in _LIST_ONLY:
+            continue
+        for key, value in _pairs(link.args or (), evaluator):
+            if key is not None and key in _LIST_ONLY:
+                continue
+            known = evaluator.value(value)
+            tenant = (key is not None and lexicon.tenant_key(key)) or (value.kind in ("name", "attr", "sub", "call") and _tenantish(value, lexicon))
+            if tenant:
+                mentions = scoped = True
+            if not tenant and (known.caller or (key is not None and lexicon.owner_key(key) and not known.request)):
+                owned = True
+            if known.scoped:
+                scoped = True
+            if known.owned:
+                owned = True
+            if known.request:
+                request = True
+                if key is None or lexicon.row_key(key):
+                    keyed = True
+            if key == "where" and value.kind not in ("dict", "list", "const"):
+                scoped = owned = True  # the predicate is built elsewhere: judged there, not here
+            if known.record and known.certain and not known.request:
+                owned = owned or known.owned
+                scoped = scoped or known.scoped
+    return Predicate(keyed, request, scoped, owned, single, mentions)
+
+
+def _tenantish(expr: Expr, lexicon: Lexicon) -> bool:
+    links = chain(expr)
+    last = links[-1]
+    name = last.key.name if last.key is not None and last.key.kind == "str" else last.name
+    dotted = ".".join(link.name for link in links)
+    return lexicon.tenant_key(name) or any(dotted == source or dotted.startswith(source + ".") for source in lexicon.facts.tenant.sources)
+
+
+def _pairs(args: tuple[Arg, ...], evaluator: Evaluator, depth: int = 0) -> Iterator[tuple[str | None, Expr]]:
+    """Yield (key, value) of keywords, object properties, comparisons and nested conditions."""
+    if depth > 8:
+        return
+    for arg in args:
+        yield from _pair(arg.name, arg.value, evaluator, depth, spread=arg.spread)
+
+
+def _pair(name: str | None, value: Expr, evaluator: Evaluator, depth: int, *, spread: bool = False) -> Iterator[tuple[str | None, Expr]]:
+    if value.kind == "dict":
+        if name is not None:
+            yield name, value
+        yield from _pairs(value.args, evaluator, depth + 1)
+    elif value.kind == "list":
+        for item in value.items:
+            yield from _pair(name, item, evaluator, depth + 1)
+    elif value.kind == "bin" and len(value.items) == 2 and not value.name.strip().startswith(("+", "-", "*")):
+        left = value.items[0]
+        if value.name.strip() in ("&", "|", "and", "or", "&&", "||", "??"):
+            for item in value.items:
+                yield from _pair(None, item, evaluator, depth + 1)
+        else:
+            yield (chain(left)[-1].name if left.kind in ("attr", "name", "call", "sub") else None), value.items[1]
+    elif value.kind == "bin":
+        for item in value.items:
+            yield from _pair(name, item, evaluator, depth + 1)
+    elif value.kind == "call" and name is None and depth < 8:
+        links = chain(value)
+        yield None, value
+        if links[-1].name in ("Q", "and_", "or_", "not_", "eq", "and", "or", "where", "filter", "filter_by", "In", "Equal") or (len(links) > 1 and links[0].name in ("select", "query", "Op", "literal")):
+            inner = links[-1].args or ()
+            if links[-1].name == "eq" and len(inner) == 2:
+                left = inner[0].value
+                yield (left.name if left.kind == "str" else chain(left)[-1].name if left.kind in ("attr", "name") else None), inner[1].value
+            for link in links:
+                yield from _pairs(link.args or (), evaluator, depth + 1)
+    elif value.kind == "spread" or spread:
+        yield ("where" if value.kind == "call" else name), value
+    else:
+        yield name, value
+
+
+@dataclass(frozen=True, slots=True)
+class Sql:
+    """Text of a raw statement (holes as ``{}``), its first table, and whether values or client input are spliced in."""
+
+    text: str = ""
+    table: str = ""
+    dynamic: bool = False
+    tainted: bool = False
+    words: tuple[str, ...] = ()
+
+
+def sql_of(links: list[Link], evaluator: Evaluator, texts: dict[str, Expr]) -> Sql:
+    """Read the statement out of the first text argument of the chain, following one local variable."""
+    tagged = False
+    for link in links:
+        for arg in link.args or ():
+            expr: Expr | None = arg.value
+            if expr is not None and expr.kind == "name" and expr.name in texts:
+                expr = texts[expr.name]
+            parts = list(_texts(expr))
+            if not parts:
+                continue
+            # A tagged template (prisma.$queryRaw`…${id}`) binds its holes as parameters: only the Unsafe forms splice.
+            tagged = expr is not None and expr.kind == "fstr" and link.name.startswith("$") and "Unsafe" not in link.name
+            text = " ".join(p for p, _ in parts)
+            holes = [h for _, hs in parts for h in hs]
+            table = _TABLE.search(text)
+            words = tuple(dict.fromkeys(_WORD.findall(text)))
+            names = tuple(chain(h)[-1].name for h in holes if h.kind in ("name", "attr"))
+            return Sql(
+                text[:2000], table.group(1) if table else "",
+                dynamic=bool(holes) and not tagged,
+                tainted=not tagged and any(evaluator.value(h).request for h in holes),
+                words=words + (names if tagged else ()),
+            )  # fmt: skip
+    return Sql()
+
+
+def _texts(expr: Expr | None) -> Iterator[tuple[str, tuple[Expr, ...]]]:
+    if expr is None:
+        return
+    if expr.kind == "str":
+        yield expr.name, ()
+    elif expr.kind == "fstr":
+        yield expr.name, expr.items
+    elif expr.kind == "bin" and expr.name.strip() in ("+", "%"):
+        for item in expr.items:
+            inner = list(_texts(item))
+            if inner:
+                yield from inner
+            elif item.kind != "const":
+                yield "{}", tuple(item.items) if item.kind == "list" else (item,)
+    elif expr.kind == "call":
+        links = chain(expr)
+        if links[-1].name == "format" and links[0].expr.kind in ("str", "other") or (links[-1].name == "format" and expr.base is not None and expr.base.base is not None and expr.base.base.kind == "str"):
+            base = expr.base.base if expr.base is not None else None
+            yield (base.name if base is not None else ""), tuple(a.value for a in expr.args)
+        elif links[-1].name in ("text", "SQL", "raw", "sql", "RawSQL", "dedent", "literal") and expr.args:
+            yield from _texts(expr.args[0].value)

@@ -1,0 +1,109 @@
+"""Which facts hold for a unit: its own, its class's, its router's, its file's, and those of helpers it calls.
+
+A control found anywhere in reach counts as present; "on every path" is a question for a reader, not for this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from agentreview.syntax.facts import Analysis, Fact
+from agentreview.syntax.patterns import chain
+from agentreview.syntax.tree import Expr, Unit
+
+MAX_HOPS = 3
+# What a module-level statement or a class lends to everything in it.
+CONTROLS = frozenset({"authn", "audit", "scope", "object-check", "membership", "opening", "trail", "token-check", "validate", "redact"})
+# Methods that run around every handler of a class.
+_CLASS_HOOKS = frozenset(
+    "initial dispatch setup check_permissions get_permissions permission_denied check_object_permissions get_queryset get_object "
+    "perform_create perform_update perform_destroy perform_authentication finalize_response test_func has_permission initialize_request".split()
+)
+
+
+def own_and_helpers(analysis: Analysis, unit: Unit) -> list[Fact]:
+    """Facts in the unit's body and in same-file helpers it calls; a helper's facts sit at the call, ``via`` names it."""
+    seen = {id(unit)}
+    out = list(analysis.own(unit).facts)
+    out.extend(_lent(analysis, unit, seen, 1))
+    return out
+
+
+def _lent(analysis: Analysis, unit: Unit, seen: set[int], hop: int) -> Iterator[Fact]:
+    if hop > MAX_HOPS:
+        return
+    for name, expr in analysis.own(unit).calls:
+        helper = resolve(analysis, unit, name)
+        if helper is None or id(helper) in seen:
+            continue
+        seen.add(id(helper))
+        for fact in analysis.own(helper).facts:
+            yield _moved(fact, unit, expr, helper)
+        for fact in _lent(analysis, helper, seen, hop + 1):
+            yield _moved(fact, unit, expr, helper)
+
+
+def _moved(fact: Fact, unit: Unit, expr: Expr, helper: Unit) -> Fact:
+    via = f"{helper.name} (line {fact.line})" if not fact.via else fact.via
+    return replace(fact, unit=unit, start=expr.start, end=expr.end, line=expr.line, end_line=expr.end_line, via=via)
+
+
+def resolve(analysis: Analysis, unit: Unit, name: str) -> Unit | None:
+    """Find the same-file function a call names: ``foo``, or ``self.foo`` in the class or its same-file bases."""
+    if name.startswith("self."):
+        cls = enclosing_class(unit)
+        for owner in _with_bases(analysis, cls) if cls is not None else ():
+            found = analysis.names.get(f"{owner.qualname}.{name[5:]}")
+            if found is not None and found is not unit:
+                return found
+        return None
+    scope: Unit | None = unit
+    while scope is not None:
+        prefix = "" if scope.kind == "module" else scope.qualname + "."
+        found = analysis.names.get(prefix + name)
+        if found is not None and found.kind == "function" and found is not unit:
+            return found
+        scope = scope.parent
+    return None
+
+
+def enclosing_class(unit: Unit) -> Unit | None:
+    """The class a method belongs to."""
+    node = unit.parent
+    while node is not None and node.kind == "function":
+        node = node.parent
+    return node if node is not None and node.kind == "class" else None
+
+
+def _with_bases(analysis: Analysis, cls: Unit) -> list[Unit]:
+    out = [cls]
+    for current in out:
+        for base in current.bases:
+            found = analysis.names.get(chain(base)[-1].name)
+            if found is not None and found.kind == "class" and found not in out and len(out) < 10:
+                out.append(found)
+    return out
+
+
+def in_reach(analysis: Analysis, unit: Unit) -> list[Fact]:
+    """Every fact that holds for the unit, nearest first."""
+    out = own_and_helpers(analysis, unit)
+    cls = unit if unit.kind == "class" else enclosing_class(unit)
+    if cls is not None:
+        for owner in _with_bases(analysis, cls):
+            out.extend(f for f in analysis.own(owner).facts if f.concept in CONTROLS)
+            for child in owner.children:
+                if child is not unit and child.kind == "function" and (child.name in _CLASS_HOOKS or unit.kind == "class"):
+                    out.extend(f for f in own_and_helpers(analysis, child) if f.concept in CONTROLS)
+    parent = unit.parent
+    while parent is not None and parent.kind == "function":  # a handler inside a factory, a closure
+        out.extend(f for f in analysis.own(parent).facts if f.concept in CONTROLS)
+        parent = parent.parent
+    endpoint = analysis.endpoints.get(id(unit))
+    if endpoint is not None:
+        out.extend(analysis.routers.get(endpoint.router, ()))
+        out.extend(f for f in analysis.own(analysis.module.root).facts if f.concept in CONTROLS and f.line <= max(endpoint.line, 1))
+        for hook in analysis.hooks:
+            out.extend(f for f in own_and_helpers(analysis, hook) if f.concept in CONTROLS)
+    return out

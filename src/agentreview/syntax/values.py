@@ -1,0 +1,235 @@
+"""What a value may be: a record of a resource, PHI, client input, the verified caller. Flow inside one unit.
+
+The evaluator never runs anything. It follows names through assignments in document order (a later plain assignment
+replaces an earlier one), attribute access, subscripts, f-strings and templates, concatenation, dict and list literals,
+conditional expressions, and calls that hand their argument on (``str``, ``json.dumps``, ``.strip()``). A call it does
+not know ends the flow: a helper's result is not assumed to be PHI.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from agentreview.syntax.lexicon import Lexicon, resource_name
+from agentreview.syntax.patterns import Link, chain
+from agentreview.syntax.tree import Expr
+
+PHI_FIELD, PHI_OBJECT, PHI_NAME, REQUEST_BODY, SECRET = "phi-field", "phi-object", "phi-name", "request-body", "secret"
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """What is known of a value. ``labels`` are (kind, source text) pairs of what it would reveal if printed."""
+
+    resource: str = ""
+    record: bool = False  # a whole row (or rows) of the resource
+    certain: bool = True  # False: only the variable's name says it is such a record
+    labels: frozenset[tuple[str, str]] = frozenset()
+    request: bool = False  # chosen by the client
+    body: bool = False  # a whole request body
+    caller: bool = False  # the verified caller, or something of theirs
+    scoped: bool = False  # rows already limited to a tenant
+    owned: bool = False  # rows already limited to the caller
+    keyed: bool = False
+
+
+NOTHING = Value()
+
+_PASS_ON = frozenset(
+    "str repr dict list tuple sorted set vars asdict model_to_dict dumps stringify String JSON format join strip lstrip rstrip lower upper "
+    "title capitalize encode decode toString trim toLowerCase toUpperCase concat to_dict dict model_dump json toJSON values copy "
+    "first last get one scalar one_or_none next iter map filter slice substring replace split data serialize to_representation inspect "
+    "unwrap_or assign fromEntries entries".split()
+)
+_CLEAR = frozenset("len bool type isinstance hash id int count exists Boolean typeof hasattr callable sum any all is_valid size length".split())
+_SAFE_FIELDS = frozenset("id pk uuid ids length count __class__ __name__ size status status_code statusCode".split())
+_SECRET_WORDS = ("password", "passwd", "secret", "apikey", "accesstoken", "refreshtoken", "privatekey", "idtoken", "clientsecret", "authtoken", "bearertoken", "credential", "credentials")
+
+
+class Evaluator:
+    """Evaluates expressions in an environment that the unit reader updates as it goes."""
+
+    def __init__(self, lexicon: Lexicon, classify: Callable[[list[Link]], frozenset[str]]) -> None:
+        self.lexicon = lexicon
+        self.classify = classify  # concepts (request, caller, redact) a chain spells
+        self.env: dict[str, Value] = {}
+        self.known: dict[int, Value] = {}  # id(expr) -> value of a chain that is a read or a write
+
+    def value(self, expr: Expr | None, depth: int = 0) -> Value:
+        """Return what is known of an expression; :data:`NOTHING` for what is not."""
+        if expr is None or depth > 60:
+            return NOTHING
+        kind = expr.kind
+        if kind in ("name", "attr", "call", "sub"):
+            known = self.known.get(id(expr))
+            return known if known is not None else self.chain_value(expr, depth)
+        if kind in ("fstr", "list", "spread"):
+            return self._union([self.value(e, depth + 1) for e in expr.items])
+        if kind == "bin":
+            if expr.name.strip() in ("+", "%", "||", "??", "or", "|", "and", "&&"):
+                return self._union([self.value(e, depth + 1) for e in expr.items])
+            return NOTHING
+        if kind == "cond":
+            return self._union([self.value(e, depth + 1) for e in expr.items[1:]])
+        if kind == "dict":
+            return self._dict(expr, depth)
+        if kind == "other":
+            if expr.name in ("generator_expression", "list_comprehension", "set_comprehension"):
+                return self._union([self.value(e, depth + 1) for e in expr.items[:1]])
+            return self._union([self.value(e, depth + 1) for e in expr.items]) if len(expr.items) == 1 else NOTHING
+        return NOTHING
+
+    def revealed(self, expr: Expr | None) -> frozenset[tuple[str, str]]:
+        """Return the labels a sink would print: fields, and whole records."""
+        value = self.value(expr)
+        labels = set(value.labels)
+        if value.record and value.resource and self.lexicon.phi_resource(value.resource):
+            labels.add((PHI_OBJECT if value.certain else PHI_NAME, _short(expr)))
+        if value.body:
+            labels.add((REQUEST_BODY, _short(expr)))
+        return frozenset(labels)
+
+    def _dict(self, expr: Expr, depth: int) -> Value:
+        values = []
+        for arg in expr.args:
+            value = self.value(arg.value, depth + 1)
+            labels = set(value.labels)
+            if value.record and value.resource and self.lexicon.phi_resource(value.resource):
+                labels.add((PHI_OBJECT if value.certain else PHI_NAME, arg.name or _short(arg.value)))
+            if arg.name and arg.value.kind in ("name", "attr", "sub") and not value.labels and self.lexicon.field_tier(arg.name) == "strong" and not _flagged(arg.value):
+                labels.add((PHI_FIELD, arg.name))
+            values.append(replace(value, labels=frozenset(labels), record=False, resource="", body=value.body))
+        return self._union(values)
+
+    def _union(self, values: list[Value]) -> Value:
+        labels: set[tuple[str, str]] = set()
+        request = body = caller = False
+        resource, certain = "", True
+        for value in values:
+            labels |= value.labels
+            request |= value.request
+            body |= value.body
+            caller |= value.caller
+            if value.record and value.resource:
+                if self.lexicon.phi_resource(value.resource):
+                    labels.add((PHI_OBJECT if value.certain else PHI_NAME, value.resource))
+                resource, certain = resource or value.resource, certain and value.certain
+        return Value(labels=frozenset(labels), request=request, body=body, caller=caller)
+
+    def chain_value(self, expr: Expr, depth: int) -> Value:
+        """Follow ``root.a.b(c)["d"]`` link by link."""
+        links = chain(expr)
+        concepts = self.classify(links)
+        if "redact" in concepts:
+            return NOTHING
+        value = self._root(links, depth)
+        for index, link in enumerate(links):
+            if index == 0 and link.args is None:
+                value = self._key(value, link, links)
+                continue
+            if link.args is not None:
+                value = self._call(value, link, index, depth)
+            else:
+                value = self._field(value, link.name, links, index)
+            value = self._key(value, link, links)
+        if "caller" in concepts:
+            value = replace(value, caller=True, request=False, body=False)
+        elif "request" in concepts:
+            whole = links[-1].key is None and not (links[-1].args and links[-1].args[0].value.kind == "str")
+            value = replace(value, request=True, body=whole and links[-1].name in ("body", "data", "json", "POST", "form", "get_json"))
+        return value
+
+    def _root(self, links: list[Link], depth: int) -> Value:
+        root = links[0]
+        if root.name == "?":
+            return self.value(root.expr, depth + 1) if root.expr.kind not in ("attr", "call", "sub", "name") else NOTHING
+        if root.name in ("self", "this") and len(links) > 1:
+            held = self.env.get(f"self.{links[1].name}")
+            if held is not None:
+                return held
+        held = self.env.get(root.name)
+        if held is not None:
+            return held
+        if root.args is not None:
+            return NOTHING
+        if self.lexicon.is_person(root.name) or (not root.name[:1].isupper() and self.lexicon.phi_resource(root.name)):
+            return Value(resource=root.name, record=True, certain=False, labels=self._own_label(root.name))
+        return Value(labels=self._own_label(root.name))
+
+    def _own_label(self, name: str) -> frozenset[tuple[str, str]]:
+        if self.lexicon.field_tier(name) == "strong" and not self.lexicon.phi_resource(name) and not self.lexicon.is_person(name):
+            return frozenset({(PHI_FIELD, name)})
+        if _secret(name):
+            return frozenset({(SECRET, name)})
+        return frozenset()
+
+    def _field(self, value: Value, name: str, links: list[Link], index: int) -> Value:
+        base = links[index - 1].name
+        if base in ("self", "this", "cls") and index == 1:
+            return value if f"self.{name}" in self.env else Value(labels=self._own_label(name), resource=name if self.lexicon.is_person(name) else "", record=self.lexicon.is_person(name), certain=False)
+        if name in _SAFE_FIELDS:
+            return Value(request=value.request, caller=value.caller, keyed=value.keyed)
+        source = f"{base}.{name}"
+        tier = self.lexicon.field_tier(name)
+        personal = (value.record and self.lexicon.phi_resource(value.resource)) or self.lexicon.is_person(base)
+        if self.lexicon.is_person(name) or (value.record and not name[:1].isupper() and self.lexicon.phi_resource(name)):
+            labels = frozenset({(PHI_FIELD, source)}) if tier == "strong" and personal else frozenset()
+            return Value(resource=name, record=True, certain=value.certain and value.record, labels=labels, request=value.request, scoped=value.scoped, owned=value.owned)
+        if tier == "strong" or (tier == "context" and personal):
+            return Value(labels=frozenset({(PHI_FIELD, source)}), request=value.request, caller=value.caller)
+        if _secret(name):
+            return Value(labels=frozenset({(SECRET, source)}), request=value.request)
+        if name in ("data", "validated_data", "cleaned_data", "__dict__", "objects") and value.record:
+            return value
+        return Value(request=value.request, caller=value.caller, labels=frozenset(v for v in value.labels if v[0] == REQUEST_BODY), scoped=value.scoped, owned=value.owned, keyed=value.keyed)
+
+    def _key(self, value: Value, link: Link, links: list[Link]) -> Value:
+        if link.key is None:
+            return value
+        if link.key.kind == "str":
+            return self._field(replace(value, body=False), link.key.name, [link, link], 1)
+        return replace(value, body=False)
+
+    def _call(self, value: Value, link: Link, index: int, depth: int) -> Value:
+        args = link.args or ()
+        name = link.name
+        if name in _CLEAR:
+            return Value(request=value.request if index else any(self.value(a.value, depth + 1).request for a in args))
+        if name == "get" and args and args[0].value.kind == "str" and index:
+            return self._field(replace(value, body=False), args[0].value.name, [link, link], 1)
+        inner = [self.value(a.value, depth + 1) for a in args]
+        passed = self._union(inner)
+        if name[:1].isupper():  # a class: a form, serializer or record made from the arguments
+            resource = resource_name(name)
+            record = self.lexicon.phi_resource(resource)
+            return Value(resource=resource, record=record, labels=frozenset(), request=passed.request, caller=passed.caller)
+        if name in _PASS_ON:
+            if index == 0:
+                return passed
+            if value.record and name in ("first", "last", "get", "one", "scalar", "one_or_none", "filter", "copy", "values", "slice"):
+                return value
+            return self._union([value, passed]) if name in ("format", "join", "concat", "replace", "map") else value if not value.record else self._union([value])
+        if index and value.record and name in ("all", "order_by", "select_related", "prefetch_related", "exclude", "distinct", "only", "defer", "where", "limit", "scalars", "unwrap", "refresh_from_db"):
+            return value
+        if name in ("parse", "safeParse", "parseAsync", "validate"):  # schema.parse(req.body): still chosen by the client
+            return Value(request=passed.request or value.request)
+        if name in ("int", "UUID", "Number", "parseInt", "uuid", "BigInt", "ObjectId"):
+            return Value(request=passed.request)
+        return Value(request=value.request, caller=value.caller) if index else NOTHING
+
+
+def _secret(name: str) -> bool:
+    flat = name.replace("_", "").lower()
+    return flat.endswith(_SECRET_WORDS) and not name[:1].isupper() and not flat.startswith(("has", "is", "show", "forgot", "reset", "change"))
+
+
+def _flagged(expr: Expr) -> bool:
+    return expr.name.startswith(("is", "has", "num", "count"))
+
+
+def _short(expr: Expr | None) -> str:
+    if expr is None:
+        return "value"
+    text = ".".join(link.name for link in chain(expr)) if expr.kind in ("name", "attr", "call", "sub") else expr.name
+    return text[:60] or "value"
