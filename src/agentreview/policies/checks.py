@@ -16,7 +16,7 @@ from agentreview.policies.load import Check, Policy
 from agentreview.policies.paths import path_classes
 from agentreview.syntax.facts import Analysis, Fact
 from agentreview.syntax.patterns import glob
-from agentreview.syntax.reach import in_reach, own_and_helpers
+from agentreview.syntax.reach import in_reach, own_and_helpers, resolve
 from agentreview.syntax.tree import Handler, Stmt, Unit, statements, text
 
 _WRITES = frozenset({"write", "delete", "generic-write"})
@@ -79,13 +79,22 @@ def _units(where: str, analysis: Analysis) -> Iterator[Unit]:
                 yield unit
 
 
+def _called_here(analysis: Analysis) -> frozenset[int]:
+    """Functions that another unit of the file calls: what they do is judged there, with what their callers control."""
+    found = (resolve(analysis, own.unit, name) for own in analysis.units.values() for name, _ in own.calls)
+    return frozenset(id(unit) for unit in found if unit is not None)
+
+
 def _require(policy: Policy, check: Check, view: View) -> Iterator[Claim]:
     if "request" in check.concepts:
         yield from _input(policy, replace(check, unless=(*check.unless, *check.require)), view)
         return
     per_query = {"scoped", "owned", "keyed"} & {k for k, _ in check.when}
     units = list(_units(check.where, view.analysis))
+    helpers = _called_here(view.analysis) if check.where == "unit" else frozenset()
     for unit in units:
+        if id(unit) in helpers:
+            continue
         reach = view.in_reach(unit)
         if any(f.concept in check.require for f in reach) or _silenced(policy, check, view, unit):
             continue
@@ -98,6 +107,8 @@ def _require(policy: Policy, check: Check, view: View) -> Iterator[Claim]:
             continue
         hit = Hit.VIOLATION if raised else check.hit
         if not check.concepts or check.concepts == ("endpoint",):
+            if not raised and _only_guessed(view, unit, reach):
+                continue
             yield _claim(policy, check, view, unit, line=unit.header_line or unit.line, identity=unit.name, hit=hit)
             continue
         source = own_and_helpers(view.analysis, unit) if unit.kind != "class" else view.analysis.own(unit).facts
@@ -113,6 +124,14 @@ def _siblings_have(check: Check, view: View, unit: Unit, units: list[Unit]) -> b
     others = [u for u in units if u is not unit]
     having = sum(any(f.concept in check.require for f in view.in_reach(u)) for u in others)
     return having >= 2 and having * 2 > len(others)
+
+
+def _only_guessed(view: View, unit: Unit, reach: list[Fact]) -> bool:
+    """A function that only looks like a handler, with nothing to protect in it; in JavaScript its route is elsewhere, with the control."""
+    endpoint = view.analysis.endpoints.get(id(unit))
+    if endpoint is None or not endpoint.guessed:
+        return False
+    return view.analysis.module.language != "python" or not any(f.concept in _WRITES | _READS | {"raw-sql"} for f in reach)
 
 
 def _ambient(check: Check, view: View) -> bool:
@@ -261,7 +280,8 @@ def _swallow(policy: Policy, check: Check, view: View) -> Iterator[Claim]:
     for own in list(view.analysis.units.values()):
         if not (own.tries or own.catches or own.suppressed):
             continue
-        held = [f for f in own_and_helpers(view.analysis, own.unit) if f.concept in check.concepts]
+        refusals = {f.start for f in own.facts if f.concept in ("deny", "raise")}  # return 403 is an answer, not a check that can fail
+        held = [f for f in own_and_helpers(view.analysis, own.unit) if f.concept in check.concepts and f.start not in refusals]
         for stmt in own.tries:
             guard = _inside(held, stmt.body)
             for handler in stmt.handlers if guard is not None else ():

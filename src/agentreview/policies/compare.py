@@ -159,5 +159,7 @@ def _supersede(result: FileResult, policies: Iterable[Policy]) -> None:
     """Report one place once: a policy names the one that says the same thing better."""
     better = {p.id: p.superseded_by for p in policies if p.superseded_by}
     if better:
-        taken = {(c.claim.rule, c.claim.unit, c.claim.start_line) for c in result.claims}
-        result.claims = [c for c in result.claims if (better.get(c.claim.rule, ""), c.claim.unit, c.claim.start_line) not in taken]
+        taken = {(c.claim.rule, c.claim.unit, mark) for c in result.claims for mark in (c.claim.start_line, c.claim.identity)}
+        result.claims = [
+            c for c in result.claims if not any((better.get(c.claim.rule, ""), c.claim.unit, mark) in taken for mark in (c.claim.start_line, c.claim.identity))
+        ]

@@ -20,6 +20,7 @@ from agentreview.canonical import digest
 from agentreview.errors import ConfigError
 from agentreview.model import Hit, Rule, Severity
 from agentreview.syntax.frameworks import CONCEPTS, Framework, compile_framework
+from agentreview.version import data_directory
 
 FORMS = frozenset({"require", "present", "flow", "removed", "swallow", "input", "secrets", "gate", "match"})
 _FORMAT = 2  # of the compiled cache
@@ -97,15 +98,11 @@ class Catalogue:
 
 
 def policies_dir() -> Path:
-    """Return where the policy files are: inside the wheel, or the checkout an editable install points at.
-
-    Data that hatchling force-includes exists only in the wheel, so both places are looked at.
-    """
-    here = Path(__file__).resolve().parent.parent
-    for place in (here / "_data" / "policies", here.parent.parent / "policies"):
-        if place.is_dir():
-            return place
-    raise ConfigError("the policy files are missing from this installation", path=str(here), fix="reinstall: pip install --force-reinstall agentreview-gate")
+    """Return where the policy files are; raises ConfigError when the installation has none."""
+    place = data_directory("policies")
+    if not place.is_dir():
+        raise ConfigError("the policy files are missing from this installation", path=str(place), fix="Reinstall: pip install --force-reinstall agentreview-gate")
+    return place
 
 
 def sources(root: Path) -> dict[str, bytes]:

@@ -8,9 +8,10 @@ their own. :mod:`agentreview.syntax.reach` answers which facts hold for a unit.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
+from agentreview.globs import matches as path_matches
 from agentreview.syntax.frameworks import Entry, Matchers
 from agentreview.syntax.lexicon import Lexicon, resource_name
 from agentreview.syntax.patterns import Link, chain, names
@@ -28,6 +29,7 @@ _NOT_INPUT = frozenset(
 _SERVICE_TYPES = frozenset("Session AsyncSession Request Response HttpRequest HttpResponse BackgroundTasks User CurrentUser Connection WebSocket NextFunction NextResponse NextRequest Settings".split())
 _FILTERS = frozenset("filter filter_by where andWhere exclude get_queryset scoped".split())
 _COMPARISONS = frozenset({"==", "!=", "===", "!==", "is", "is not", "in", "not in", "<>"})
+_SENT = frozenset({"Header", "Query", "Body", "Headers", "Path", "Param", "Form", "Cookie"})  # how a parameter says the client fills it
 _HOOK_DECORATORS = frozenset({"before_request", "before_app_request", "middleware"})
 
 
@@ -68,6 +70,7 @@ class Endpoint:
     router: str = ""
     path: str = ""
     line: int = 0
+    guessed: bool = False  # by the name of its first parameter alone: a helper or a middleware looks the same
 
 
 @dataclass(slots=True, eq=False)
@@ -180,7 +183,12 @@ class _Reader:
         if unit.kind == "function" and unit.parent is not None:
             cls = unit.parent if unit.parent.kind == "class" else None
             if cls is not None:
-                state.evaluator.env.update(self.class_env.get(id(cls), {}))
+                held = self.class_env.get(id(cls), {})
+                state.evaluator.env.update(held)
+                row = held.get("self.get_queryset")
+                for param in unit.params if row is not None else ():
+                    if row is not None and param.name in ("serializer", "form", "instance"):  # perform_create(self, serializer)
+                        state.evaluator.env[param.name] = replace(state.evaluator.env.get(param.name, NOTHING), resource=row.resource)
         state.body(unit.body)
 
     # -- matching ----------------------------------------------------------------------------------------------
@@ -298,17 +306,20 @@ class _Reader:
                         self.analysis.endpoints.setdefault(id(unit), Endpoint(unit, entry.framework, line=unit.header_line))
                     own.facts.append(fact)
         for stmt in unit.body:
-            if stmt.kind != "assign" or not stmt.targets or stmt.targets[0].kind != "name":
-                continue
-            for entry in self.matchers.kinds.get("attribute", ()):
-                if entry.framework in self.active and entry.globs is not None and entry.globs.matches(stmt.targets[0].name):
-                    inside = _names_in(stmt.value) or ["[]"]
-                    if entry.value is not None and not any(entry.value.matches(n) for n in inside):
-                        continue
-                    if entry.unless is not None and any(entry.unless.matches(n) for n in inside):
-                        continue
-                    call = f"{stmt.targets[0].name} = {', '.join(inside)}"[:100]
-                    own.facts.append(Fact(entry.concept, unit, stmt.start, stmt.end, stmt.line, stmt.end_line, call, framework=entry.framework, explicit=entry.concept == "opening"))
+            if stmt.kind == "assign" and stmt.targets and stmt.targets[0].kind == "name":
+                own.facts.extend(self.attribute_facts(unit, stmt.targets[0].name, stmt))
+
+    def attribute_facts(self, unit: Unit, name: str, stmt: Stmt) -> Iterator[Fact]:
+        """Facts that an assignment to a class attribute, a setting or ``row.attribute`` spells."""
+        for entry in self.matchers.kinds.get("attribute", ()):
+            if entry.framework in self.active and entry.globs is not None and entry.globs.matches(name):
+                inside = _names_in(stmt.value) or ["[]"]
+                if entry.value is not None and not any(entry.value.matches(n) for n in inside):
+                    continue
+                if entry.unless is not None and any(entry.unless.matches(n) for n in inside):
+                    continue
+                call = f"{name} = {', '.join(inside)}"[:100]
+                yield Fact(entry.concept, unit, stmt.start, stmt.end, stmt.line, stmt.end_line, call, framework=entry.framework, explicit=entry.concept == "opening")
 
     def named_endpoint(self, unit: Unit) -> None:
         """Endpoints by method name and base class, by first parameter, by file and function name."""
@@ -320,7 +331,7 @@ class _Reader:
         if parent is not None and parent.kind == "module":
             for entry in self.matchers.kinds.get("function_param", ()):
                 if entry.framework in self.active and unit.params and entry.globs is not None and entry.globs.matches(unit.params[0].name) and not unit.name.startswith("_"):
-                    self.analysis.endpoints.setdefault(id(unit), Endpoint(unit, entry.framework, line=unit.header_line))
+                    self.analysis.endpoints.setdefault(id(unit), Endpoint(unit, entry.framework, line=unit.header_line, guessed=True))
             for entry in self.matchers.kinds.get("file", ()):
                 if entry.function is not None and entry.function.matches(unit.name) and unit.exported and _path_matches(self.path, entry.text):
                     self.analysis.endpoints.setdefault(id(unit), Endpoint(unit, entry.framework, line=unit.header_line))
@@ -370,16 +381,16 @@ class _Scope:
                 and not any(chain(e)[-1].name in ("Depends", "Security", "Inject") for e in (param.default,) if e is not None)
             )  # fmt: skip
             chosen = [chain(e)[-1].name for e in (param.default, *param.decorators) if e is not None and e.kind in ("call", "name")]
-            if client and {"Header", "Query", "Body", "Headers"} & {*chosen} and self.lexicon.tenant_key(param.name.removeprefix("x_")):
-                self.own.tenant_inputs.append(param.default or _name_expr(param.name, unit))
+            if client and param.name and self.lexicon.tenant_key(param.name.removeprefix("x_")):
+                endpoint = self.reader.analysis.endpoints.get(id(unit))
+                if _SENT & {*chosen} or (endpoint is not None and re.search(rf"[{{<:]{re.escape(param.name)}\b", endpoint.path)):
+                    self.own.tenant_inputs.append(_parameter(param.name, unit, self.reader.module.source))
             for name in (param.name, *param.names):
                 if not name:
                     continue
                 record = bool(resource) and self.lexicon.phi_resource(resource) and not client
                 known = Value(resource=resource if record else "", record=record, request=client and name not in _NOT_INPUT, caller=caller)
                 if record or known.request or caller:
-                    if known.request and not caller and self.lexicon.tenant_key(name.lower().removeprefix("x_")):
-                        self.own.tenant_inputs.append(_parameter(name, unit, self.reader.module.source))
                     label = NOTHING if record else self.evaluator.chain_value(_name_expr(name, unit), 0)
                     self.evaluator.env[name] = replace(known, labels=label.labels if not caller else frozenset())
 
@@ -439,12 +450,19 @@ class _Scope:
         for link in links:
             for arg in link.args or ():
                 labels |= self.evaluator.revealed(arg.value)
+        if links[-1].args is None:  # raise PermissionDenied
+            called = [*links[:-1], Link(links[-1].name, (), links[-1].key, links[-1].expr)]
+            self.own.facts.extend(self.reader.fact(e, self.unit, value, links) for e, _, _ in self.reader.entries(called) if e.concept in ("authn", "deny"))
         self.own.facts.append(Fact("raise", self.unit, stmt.start, stmt.end, stmt.line, stmt.end_line, names(links)[-100:], labels=tuple(sorted(labels))))
 
     def assign(self, stmt: Stmt) -> None:
         if stmt.value is not None:
             self.visit(stmt.value)
         for target in stmt.targets:
+            if target.kind == "name" and self.unit.kind == "module":  # settings: MIDDLEWARE = [...], AUDIT_ENABLED = False
+                self.own.facts.extend(self.reader.attribute_facts(self.unit, target.name, stmt))
+            if target.kind == "attr" and self.unit.kind != "class":  # row.skip_history_when_saving = True
+                self.own.facts.extend(f for f in self.reader.attribute_facts(self.unit, target.name, stmt) if f.concept == "audit-off")
             if target.kind in ("attr", "sub"):
                 self.visit(target)
                 if target.kind == "attr" and target.base is not None:
@@ -609,7 +627,14 @@ class _Scope:
             self.own.facts.append(Fact("filter", self.unit, expr.start, expr.end, expr.line, expr.end_line, names(links)[-100:], scoped=found.scoped, owned=found.owned))
             self.reader.analysis.shows_tenant |= found.mentions_tenant
             held = self.evaluator.chain_value(expr, 0)
+            self.narrowed(self.evaluator.env.get(links[0].name, NOTHING).resource, found)
             self.evaluator.known.setdefault(id(expr), replace(held, scoped=held.scoped or found.scoped, owned=held.owned or found.owned))
+
+    def narrowed(self, resource: str, found: Predicate) -> None:
+        """``rows = rows.filter(org=…)``: an earlier query of these rows is limited in a later step."""
+        for earlier in self.own.facts if resource and (found.scoped or found.owned) else ():
+            if earlier.concept == "read" and earlier.resource == resource:
+                earlier.scoped, earlier.owned = earlier.scoped or found.scoped, earlier.owned or found.owned
 
     def _argument_labels(self, name: str | None, value: Expr) -> set[tuple[str, str]]:
         labels = set(self.evaluator.revealed(value))
@@ -627,13 +652,17 @@ class _Scope:
         found: Predicate = predicate(links, self.evaluator, self.lexicon)
         base = self.evaluator.env.get(links[0].name, NOTHING)
         held = self.evaluator.env.get(f"self.{links[1].name}", NOTHING) if len(links) > 1 and links[0].name in ("self", "this") else NOTHING
-        fact.keyed = found.keyed or base.keyed
+        if not fact.resource and held.resource:  # self.get_object(): the row of the class's model
+            fact.resource, fact.phi = held.resource, self.lexicon.phi_resource(held.resource)
+        fact.keyed = found.keyed
         fact.scoped = found.scoped or base.scoped or held.scoped
         fact.owned = found.owned or base.owned or held.owned
         fact.tainted = found.request
         fact.single = fact.single or found.single
         if found.mentions_tenant:
             self.reader.analysis.shows_tenant = True
+        if base.resource == fact.resource:
+            self.narrowed(fact.resource, found)
         self.evaluator.known[id(expr)] = Value(resource=fact.resource, record=bool(fact.resource), scoped=fact.scoped, owned=fact.owned, keyed=fact.keyed)
 
     def captured(self, links: list[Link], index: int, *, argument: bool) -> str:
@@ -808,9 +837,8 @@ def _decorated_resource(param: Param) -> str:
 
 
 def _path_matches(path: str, pattern: str) -> bool:
-    """``**/route.ts|**/route.js``: only the file name matters."""
-    last = path.rsplit("/", 1)[-1]
-    return any(last == p.strip().rsplit("/", 1)[-1] for p in pattern.split("|"))
+    """``**/route.ts|**/pages/api/**``: any of the globs."""
+    return path_matches(path, [p.strip() for p in pattern.split("|")])
 
 
 def handler_reach(handler: Handler) -> tuple[int, int]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from agentreview.syntax.lexicon import Lexicon
+from agentreview.syntax.lexicon import Lexicon, flat
 from agentreview.syntax.patterns import Link, chain
 from agentreview.syntax.tree import Arg, Expr
 from agentreview.syntax.values import Evaluator
@@ -14,6 +14,7 @@ from agentreview.syntax.values import Evaluator
 _TABLE = re.compile(r"\b(?:from|join|update|into|table)\s+[\"'`\[]?(?:[a-z_][\w]*\.)?[\"'`\[]?([a-z_]\w*)", re.IGNORECASE)
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _SINGLE = frozenset("get get_or_404 first_or_404 get_object_or_404 one one_or_none findUnique findUniqueOrThrow findFirst findFirstOrThrow findOne findOneBy findOneOrFail findOneByOrFail findByPk findById".split())
+_IDENTITY = frozenset({"id", "pk", "uuid", "guid"})
 _LIST_ONLY = frozenset("select include orderBy order_by only values defer fields attributes columns take skip limit prefetch_related select_related update_fields".split())
 
 
@@ -54,6 +55,7 @@ def predicate(links: list[Link], evaluator: Evaluator, lexicon: Lexicon) -> Pred
                 request = True
                 if key is None or lexicon.row_key(key):
                     keyed = True
+                    single = single or (key is not None and flat(key) in _IDENTITY)
             if key == "where" and value.kind not in ("dict", "list", "const"):
                 scoped = owned = True  # the predicate is built elsewhere: judged there, not here
             if known.record and known.certain and not known.request:

@@ -42,6 +42,7 @@ _PASS_ON = frozenset(
     "first last get one scalar one_or_none next iter map filter slice substring replace split data serialize to_representation inspect "
     "unwrap_or assign fromEntries entries".split()
 )
+_RUNS = frozenset("execute exec scalar scalars scalar_one scalar_one_or_none one one_or_none first all unique mappings fetch_one fetch_all first_or_404 one_or_404".split())
 _CLEAR = frozenset("len bool type isinstance hash id int count exists Boolean typeof hasattr callable sum any all is_valid size length".split())
 _SAFE_FIELDS = frozenset("id pk uuid ids length count __class__ __name__ size status status_code statusCode".split())
 _SECRET_WORDS = ("password", "passwd", "secret", "apikey", "accesstoken", "refreshtoken", "privatekey", "idtoken", "clientsecret", "authtoken", "bearertoken", "credential", "credentials")
@@ -199,6 +200,10 @@ class Evaluator:
         if name == "get" and args and args[0].value.kind == "str" and index:
             return self._field(replace(value, body=False), args[0].value.name, [link, link], 1)
         inner = [self.value(a.value, depth + 1) for a in args]
+        if index and name in _RUNS:  # session.scalar(select(Patient)), result.scalar_one()
+            rows = value if value.record else next((v for v in inner if v.record), None)
+            if rows is not None:
+                return rows
         passed = self._union(inner)
         if name[:1].isupper():  # a class: a form, serializer or record made from the arguments
             resource = resource_name(name)

@@ -1,0 +1,98 @@
+# ---- shared by the hooks; a miss is always safe: it only means that Python decides ----
+set -f
+unset IFS
+NL='
+'
+copy=
+
+# Hand over to the reviewer. It replaces this shell, so its exit code is the hook's.
+review() {
+    tidy
+    exec "$AGENTREVIEW" hook "$HOOK" "$@"
+}
+
+gone() {
+    printf '%s\n' "agentreview: the reviewer behind this hook is gone. Reinstall agentreview and run 'agentreview install'; or remove the hook: rm \"\$(git rev-parse --git-path hooks/$HOOK)\"" >&2
+    exit 2
+}
+
+tidy() {
+    [ -z "$copy" ] || command rm -f "$copy" "$copy.lock"
+    copy=
+}
+trap tidy EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# git as the committing git sees this repository, minus what could show it other objects than the ones it commits.
+# Only for command substitutions: it replaces the shell. The reviewer gets the environment as it was.
+plain_git() {
+    unset GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES GIT_REPLACE_REF_BASE GIT_GRAFT_FILE \
+        GIT_SHALLOW_FILE GIT_NAMESPACE GIT_TRACE GIT_TRACE_SETUP GIT_TRACE2 GIT_TRACE2_EVENT GIT_TRACE2_PERF
+    GIT_NO_REPLACE_OBJECTS=1 GIT_NO_LAZY_FETCH=1 LC_ALL=C
+    export GIT_NO_REPLACE_OBJECTS GIT_NO_LAZY_FETCH LC_ALL
+    exec git -c core.hooksPath=/dev/null -c core.splitIndex=false -c core.fsmonitor=false "$@"
+}
+
+is_oid() {
+    case $1 in '' | *[!0123456789abcdef]*) return 1 ;; esac
+}
+
+# Set $committer to the git process that is committing: it ties the hooks of one commit together, so that a record
+# left by an aborted commit is never taken for this one's. A framework may stand between git and this script.
+find_committer() {
+    committer=$PPID
+    seek=$PPID
+    hops=0
+    while [ "$hops" -lt 8 ] && [ -r "/proc/$seek/stat" ] && read -r _ name _ up _ <"/proc/$seek/stat"; do
+        case $name in '(git)' | '(git-'*')')
+            committer=$seek
+            return
+            ;;
+        esac
+        case $up in '' | *[!0123456789]*) return ;; esac
+        seek=$up
+        hops=$((hops + 1))
+    done 2>/dev/null
+}
+
+# Set $tree to the tree git would commit. write-tree writes into the index file it is given, hence the copy,
+# which lies in this worktree's part of the git directory and goes with it if this is killed.
+staged_tree() {
+    index=${GIT_INDEX_FILE:-$1/index}
+    [ -d "$1/agentreview" ] || command mkdir -p "$1/agentreview" 2>/dev/null || return 1
+    copy=$1/agentreview/index.$$
+    command cp "$index" "$copy" 2>/dev/null || return 1
+    tree=$(GIT_INDEX_FILE=$copy && export GIT_INDEX_FILE && plain_git write-tree 2>/dev/null) || return 1
+    is_oid "$tree"
+}
+
+# Return only when there is no passing verdict for (base tree, tree, version): then the reviewer has to look.
+look_up() {
+    [ -n "$VERSION_FILE" ] || return 0
+    version=
+    read -r version 2>/dev/null <"$VERSION_FILE" || [ -n "$version" ] || gone
+    case $version in '' | . | .. | */*) return 0 ;; esac
+    out=$(plain_git rev-parse --git-dir --git-common-dir 'HEAD^{tree}' 2>/dev/null) || return 0
+    git_dir=${out%%"$NL"*}
+    out=${out#*"$NL"}
+    store=${out%%"$NL"*}/agentreview/verdicts/$version
+    base=${out#*"$NL"}
+    is_oid "$base" && [ -d "$store" ] && staged_tree "$git_dir" || return 0
+    [ -f "$store/$base-$tree" ] || return 0
+    { IFS= read -r word && IFS= read -r seal; } 2>/dev/null <"$store/$base-$tree" || return 0
+    [ "$word" = pass ] || return 0
+    case $seal in b2:?*) ;; *) return 0 ;; esac
+    find_committer
+    { printf '%s\n' "$base" "$tree" pass "$committer" >"$git_dir/agentreview/judged"; } 2>/dev/null
+    exit 0
+}
+
+# A hook that was here before runs first, under the arguments git gave; its failure stops.
+previous=$0.agentreview-chained
+if [ "$HOOK" != pre-push ] && [ -x "$previous" ]; then
+    "$previous" "$@" || exit
+fi
+command -v "$AGENTREVIEW" >/dev/null 2>&1 || gone
+[ -z "$VERSION_FILE" ] || [ -r "$VERSION_FILE" ] || gone

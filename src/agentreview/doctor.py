@@ -1,0 +1,233 @@
+"""Is the gate really in place here? Looks, and changes nothing.
+
+Hooks go missing silently: a relative ``core.hooksPath``, a worktree with its own configuration, a manager that was
+never told, an executable bit. So every worktree is asked what git would run there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .callers import STAGES
+from .errors import AgentReviewError
+from .frontends import SIGNATURES, FrontEnd, detect, signed_by
+from .install import LEGACY, baked, is_ours, render_hook
+
+if TYPE_CHECKING:
+    from .git import Repository, WorktreeInfo
+
+OK, WARN, FAIL = "ok", "warn", "fail"
+FREE_BYTES = 10_000_000
+INSTALL = "run: agentreview install"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One thing that was looked at. ``status`` is ok, warn or fail; ``fix`` says what to do unless it is ok."""
+
+    name: str
+    status: str
+    detail: str
+    fix: str = ""
+
+
+def diagnose(repo: Repository) -> tuple[Check, ...]:
+    """Look at everything a commit depends on here, the most basic first. Raises nothing expected."""
+    return tuple(_checks(repo))
+
+
+def render(checks: tuple[Check, ...]) -> str:
+    """Lay the checks out for a terminal: one line each, the fix below what is not ok, a summary at the end."""
+    from .reporters.text import escape
+
+    width = max((len(check.name) for check in checks), default=0)
+    lines = []
+    for check in checks:
+        lines.append(f"{check.status:<4}  {check.name:<{width}}  {escape(check.detail)}")
+        if check.fix:
+            lines.append(f"{'':<4}  {'':<{width}}  -> {escape(check.fix)}")
+    failed = sum(check.status == FAIL for check in checks)
+    warned = sum(check.status == WARN for check in checks)
+    gate = f"{failed} failed" if failed else "the gate is in place"
+    return "\n".join([*lines, "", f"{gate}, {warned} warnings" if warned else gate, ""])
+
+
+def _checks(repo: Repository) -> Iterator[Check]:
+    yield _git_version(repo)
+    yield Check(name="repository", status=OK, detail=_place(repo))
+    front_ends = detect(Path(repo.root))
+    for stage in STAGES:
+        yield _hook(Path(repo.hooks_dir, stage), front_ends)
+    yield from _hooks_path(repo)
+    yield from _worktrees(repo)
+    yield from (_front_end(front_end) for front_end in front_ends)
+    yield _store(repo)
+    policies = _policies()
+    yield policies[0]
+    yield _configuration(repo, policies[1])
+
+
+def _git_version(repo: Repository) -> Check:
+    from .git import MINIMUM_GIT, run
+
+    said = run(repo, "version").decode("utf-8", "replace").strip()
+    numbers = tuple(int(part) for part in said.replace("git version ", "").split(".")[:2] if part.isdigit())
+    if numbers < tuple(int(part) for part in MINIMUM_GIT.split(".")):
+        return Check(name="git", status=FAIL, detail=said, fix=f"install git {MINIMUM_GIT} or newer")
+    return Check(name="git", status=OK, detail=said)
+
+
+def _place(repo: Repository) -> str:
+    linked = f", a worktree of {repo.common_dir}" if repo.git_dir != repo.common_dir else ""
+    return f"{repo.root}{linked}, {'SHA-256' if repo.oid_length == 64 else 'SHA-1'} objects"
+
+
+def _hook(hook: Path, front_ends: tuple[FrontEnd, ...]) -> Check:
+    """Say whether git would run agentreview for this hook. Without pre-commit nothing is reviewed; the rest warn."""
+    name, manager = f"hook {hook.name}", signed_by(hook)
+    wrong = FAIL if hook.name == "pre-commit" else WARN
+    if not os.path.lexists(hook):
+        return Check(name=name, status=wrong, detail=f"there is none in {hook.parent}", fix=INSTALL)
+    if not os.access(hook, os.X_OK) or not hook.is_file():
+        fix = f"run: chmod +x {hook}" if hook.is_file() else INSTALL
+        return Check(name=name, status=wrong, detail=f"{hook} is not executable, so git skips it", fix=fix)
+    if is_ours(hook):
+        return _own_hook(name, hook, wrong)
+    if is_ours(hook.with_name(hook.name + LEGACY)):
+        return _own_hook(name, hook.with_name(hook.name + LEGACY), wrong, f" behind {manager or 'another hook'}")
+    if manager == "husky":
+        if b"agentreview" in _bytes(hook.parents[1] / hook.name):
+            return Check(name=name, status=OK, detail="husky runs it, and its file names agentreview")
+    elif manager in SIGNATURES and any(end.gated for end in front_ends):
+        return Check(name=name, status=OK, detail=f"{manager} runs it, and its configuration names agentreview")
+    if b"agentreview hook" in _bytes(hook):
+        return Check(name=name, status=OK, detail=f"{hook} runs agentreview")
+    whose = f"belongs to {manager}, whose configuration does not name" if manager else "does not run"
+    return Check(name=name, status=wrong, detail=f"{hook} {whose} agentreview", fix=INSTALL)
+
+
+def _own_hook(name: str, hook: Path, wrong: str, behind: str = "") -> Check:
+    found = baked(hook)
+    if found is None:
+        return Check(name=name, status=wrong, detail=f"{hook} was edited", fix=INSTALL)
+    command, version_file = found
+    gone = next((path for path in (command, version_file) if path and not os.path.exists(path)), None)  # noqa: PTH110
+    if gone or not os.access(command, os.X_OK):
+        detail = f"{gone or command} is gone, so it refuses every commit"
+        return Check(name=name, status=wrong, detail=detail, fix=INSTALL)
+    stage = hook.name.removesuffix(LEGACY)
+    if _bytes(hook) != render_hook(stage, command, Path(version_file) if version_file else None):
+        detail = f"{hook} is of another version, or was edited"
+        return Check(name=name, status=WARN, detail=detail, fix=INSTALL)
+    return Check(name=name, status=OK, detail=f"runs {command}{behind}")
+
+
+def _hooks_path(repo: Repository) -> Iterator[Check]:
+    from .git import config_values
+
+    values = config_values(repo, "core.hooksPath")
+    if not values:
+        yield Check(name="core.hooksPath", status=OK, detail=f"not set; hooks are in {repo.hooks_dir}")
+    for value in values:
+        detail = f"{value.value} ({value.scope}, {value.origin})"
+        if value != values[-1]:
+            yield Check(name="core.hooksPath", status=OK, detail=f"{detail}, overruled")
+        elif Path(repo.hooks_dir).is_relative_to(repo.common_dir):
+            yield Check(name="core.hooksPath", status=OK, detail=detail)
+        else:
+            fix = "unset it there unless it is meant: whoever can change that directory can switch the gate off"
+            yield Check(name="core.hooksPath", status=WARN, detail=f"{detail}: {repo.hooks_dir}", fix=fix)
+
+
+def _worktrees(repo: Repository) -> Iterator[Check]:
+    from .git import worktrees
+
+    found = [tree for tree in worktrees(repo) if not tree.bare]
+    for tree in found:
+        if len(found) > 1 or Path(tree.path) != Path(repo.root):
+            yield _worktree(tree)
+
+
+def _worktree(tree: WorktreeInfo) -> Check:
+    """Ask git, in that worktree, which pre-commit hook it would run."""
+    from .git import open_repository
+
+    name = f"worktree {tree.branch or tree.head[:12] or 'without commits'}"
+    if tree.prunable:
+        return Check(name=name, status=WARN, detail=f"{tree.path} is gone", fix="run: git worktree prune")
+    try:
+        other = open_repository(tree.path)
+    except AgentReviewError as error:
+        return Check(name=name, status=FAIL, detail=error.message, fix=error.fix)
+    hook = _hook(Path(other.hooks_dir, "pre-commit"), detect(Path(other.root)))
+    if hook.status == FAIL:
+        return Check(name=name, status=FAIL, detail=f"{tree.path}: no gate: {hook.detail}", fix=hook.fix)
+    return Check(name=name, status=hook.status, detail=f"{tree.path}: {hook.detail}", fix=hook.fix)
+
+
+def _front_end(front_end: FrontEnd) -> Check:
+    name = f"manager {front_end.name}"
+    if front_end.gated:
+        return Check(name=name, status=OK, detail=f"{front_end.file} names agentreview")
+    fix = "agentreview install shows what to add"
+    return Check(name=name, status=WARN, detail=f"{front_end.file} does not name agentreview", fix=fix)
+
+
+def _store(repo: Repository) -> Check:
+    """Look at the nearest directory that is there: the store is made on first use."""
+    import shutil
+
+    for place in (repo.store_dir, repo.state_dir):
+        there = next((path for path in (Path(place), *Path(place).parents) if path.exists()), Path("/"))
+        if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+            fix = "make it writable; until then every commit is reviewed in full, and not compared again"
+            return Check(name="store", status=WARN, detail=f"{place} cannot be written", fix=fix)
+        free = shutil.disk_usage(there).free
+        if free < FREE_BYTES:
+            fix = "free some space; until then verdicts are not kept"
+            return Check(name="store", status=WARN, detail=f"{free} bytes are left for {place}", fix=fix)
+    return Check(name="store", status=OK, detail=repo.store_dir)
+
+
+def _policies() -> tuple[Check, tuple[str, ...] | None]:
+    """Load the policies; returns their ids too, or None when they do not load."""
+    from .policies.load import load
+
+    try:
+        catalogue = load()
+    except AgentReviewError as error:
+        return Check(name="policies", status=FAIL, detail=error.message, fix=error.fix or "reinstall agentreview"), None
+    ids = tuple(policy.id for policy in catalogue.policies)
+    return Check(name="policies", status=OK, detail=f"{len(ids)} policies"), ids
+
+
+def _configuration(repo: Repository, policies: tuple[str, ...] | None) -> Check:
+    """Parse the staged configuration, which is what the next commit is reviewed with."""
+    from .config import CONFIG_NAME, load_config
+
+    if policies is None:
+        return Check(name="configuration", status=WARN, detail="not checked: the policies did not load")
+    try:
+        load_config(lambda path: _staged(repo, path), known_policies=policies)
+    except AgentReviewError as error:
+        return Check(name="configuration", status=FAIL, detail=error.message, fix=error.fix or "put it right")
+    there = _staged(repo, CONFIG_NAME) is not None
+    return Check(name="configuration", status=OK, detail=CONFIG_NAME if there else "the staged one, or the defaults")
+
+
+def _staged(repo: Repository, path: str) -> bytes | None:
+    from .git import attempt
+
+    status, data, _ = attempt(repo, "cat-file", "blob", f":0:{path}")
+    return data if status == 0 else None
+
+
+def _bytes(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError:
+        return b""

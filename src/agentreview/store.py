@@ -1,0 +1,194 @@
+"""Edge: the verdicts that are already known, on disk. Disposable: deleting all of it only costs time.
+
+Shared by all worktrees, one immutable file per judged change::
+
+    <git common dir>/agentreview/verdicts/<version>/<base tree>-<tree>
+        pass | block
+        b2:<seal of the key, the decision and the report>
+        <report JSON>
+
+Files are written under a temporary name and renamed, so a reader sees a whole one or none. Whatever does not
+hold its seal is a miss, never a verdict. Nothing in here is executed or unpickled. The native hooks read the
+first two lines (``hooks/lookup.sh``).
+
+Per worktree, ``<git dir>/agentreview/judged`` says what the commit in progress was judged on.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from .canonical import digest
+from .model import Decision
+
+KEEP = 2000  # verdict files; a report is a few kilobytes
+STALE_SECONDS = 86_400.0  # temporary files of killed processes
+
+_OID = re.compile(r"[0-9a-f]{40,64}")
+_VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+_-]*")
+_JUDGED = re.compile(rb"([0-9a-f]{40,64})\n([0-9a-f]{40,64})\n(pass|block|incomplete)\n([0-9]{1,18})\n")
+_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """What the pre-commit hook judged for the commit in progress. ``process`` is the git process that commits."""
+
+    base: str
+    tree: str
+    decision: str
+    process: int
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Verdicts by (base tree, tree, version) in ``store_dir``, and this worktree's record in ``state_dir``."""
+
+    store_dir: str
+    state_dir: str
+
+    def load(self, base: str, tree: str, version: str) -> tuple[str, bytes] | None:
+        """Return the decision (``pass`` or ``block``) and the report bytes, or None when there is any doubt."""
+        path = self._path(base, tree, version)
+        data = _read(path) if path else None
+        if data is None:
+            return None
+        word, _, rest = data.partition(b"\n")
+        seal, _, body = rest.partition(b"\n")
+        decision = word.decode("ascii", "replace")
+        if decision not in {Decision.PASS.value, Decision.BLOCK.value}:
+            return None
+        if seal.decode("ascii", "replace") != _seal(base, tree, version, decision, body):
+            return None
+        return decision, body
+
+    def save(self, base: str, tree: str, version: str, decision: str, body: bytes) -> str | None:
+        """Keep a verdict; returns a one-line warning when that was not possible, None otherwise.
+
+        INCOMPLETE is never kept: what could not be reviewed may be reviewable next time.
+        """
+        word = Decision(decision).value
+        path = self._path(base, tree, version)
+        if word == Decision.INCOMPLETE.value or path is None:
+            return None
+        head = f"{word}\n{_seal(base, tree, version, word, body)}\n".encode("ascii")
+        try:
+            _write(path, head + body)
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            return f"the verdict could not be kept, so the next run reviews again: {reason} ({self.store_dir})"
+        if tree.startswith("00"):  # one change in 256 pays for tidying up
+            self.prune()
+        return None
+
+    def prune(self, keep: int = KEEP) -> int:
+        """Remove all but the newest ``keep`` verdicts, and what killed processes left; returns how many files."""
+        verdicts: list[tuple[float, Path]] = []
+        doomed: list[Path] = []
+        old = time.time() - STALE_SECONDS
+        versions = _entries(Path(self.store_dir, "verdicts"))
+        for version in versions:
+            for path, seen in ((path, _modified(path)) for path in _entries(version)):
+                if not path.name.startswith("."):
+                    verdicts.append((seen, path))
+                elif seen < old:
+                    doomed.append(path)
+        copies = (path for path in _entries(Path(self.state_dir)) if path.name.startswith("index."))
+        doomed += [path for path in copies if _modified(path) < old]
+        verdicts.sort(key=lambda item: item[0], reverse=True)
+        doomed += [path for _, path in verdicts[keep:]]
+        removed = sum(_removed(path.unlink) for path in doomed)
+        for version in versions:
+            _removed(version.rmdir)  # the empty ones go
+        return removed
+
+    def write_judged(self, base: str, tree: str, decision: str, process: int) -> str | None:
+        """Record what was judged for the commit that ``process`` is making; returns a warning line or None."""
+        data = f"{base}\n{tree}\n{Decision(decision).value}\n{process}\n".encode("ascii")
+        try:
+            _write(Path(self.state_dir, "judged"), data)
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            return f"the tree cannot be compared again before the commit: {reason} ({self.state_dir})"
+        return None
+
+    def read_judged(self) -> Judged | None:
+        """Return the record, or None when there is none or it is not one."""
+        record = _JUDGED.fullmatch(_read(Path(self.state_dir, "judged")) or b"")
+        if record is None:
+            return None
+        base, tree, decision, process = (field.decode("ascii") for field in record.groups())
+        return Judged(base=base, tree=tree, decision=decision, process=int(process))
+
+    def clear_judged(self) -> None:
+        """Forget the record; a record that cannot be removed is harmless, it is bound to its process."""
+        _removed(Path(self.state_dir, "judged").unlink)
+
+    def _path(self, base: str, tree: str, version: str) -> Path | None:
+        if not (_OID.fullmatch(base) and _OID.fullmatch(tree) and _VERSION.fullmatch(version)):
+            return None
+        return Path(self.store_dir, "verdicts", version, f"{base}-{tree}")
+
+
+def _seal(base: str, tree: str, version: str, decision: str, body: bytes) -> str:
+    return digest("\n".join((base, tree, version, decision, "")).encode("ascii") + body)
+
+
+def _read(path: Path) -> bytes | None:
+    """Return the bytes of a regular file, else None. Neither follows a link nor waits on a pipe somebody put there."""
+    try:
+        handle = os.open(path, _READ)
+    except OSError:
+        return None
+    try:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
+            return None
+        with open(handle, "rb", closefd=False) as file:
+            return file.read()
+    except OSError:
+        return None
+    finally:
+        os.close(handle)
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write all of it or nothing under that name; raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f".{os.getpid()}-{time.monotonic_ns()}"
+    try:
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _removed(remove: Callable[[], None]) -> bool:
+    try:
+        remove()
+    except OSError:  # another process was faster, or nobody may
+        return False
+    return True
+
+
+def _modified(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0

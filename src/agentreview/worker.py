@@ -1,0 +1,150 @@
+"""Edge: review files in child processes that can be killed.
+
+A grammar or a matcher may run away on a hostile file, and the parser never gives the interpreter back while it runs:
+no thread and no signal handler could stop it. So files are read in forked workers, each under a timer of the kernel
+(``ITIMER_PROF`` with its default action, which ends the process), and a file whose worker died is *not checked*, with
+the reason. The limit counts processor time, so a busy machine does not change a verdict; a much longer wall clock
+limit stops a worker that sleeps.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import select
+import signal
+import struct
+import time
+from collections.abc import Callable, Sequence
+
+from agentreview.model import FileChange
+from agentreview.policies.compare import Engine, FileResult, review_file
+
+WALL_FACTOR = 12.0
+_PARALLEL_BYTES = 150_000  # below this a second process costs more than it brings
+_HEADER = struct.Struct(">iI")  # file number (-1 - n: about to start n), length of the pickle
+
+
+def review_in_workers(
+    changes: Sequence[FileChange], engine: Engine, progress: Callable[[int, int], None] | None = None
+) -> list[FileResult]:
+    """Review every file; results in the order of ``changes``. A worker's death fails only the file it was reading."""
+    total = sum(len(c.after or b"") + len(c.before or b"") for c in changes)
+    if not changes:
+        return []
+    if not hasattr(os, "fork"):
+        return [review_file(change, engine) for change in changes]
+    results: dict[int, FileResult] = {}
+    # Big files first, dealt in turn: the shares take about the same time.
+    ranked = sorted(range(len(changes)), key=lambda n: -len(changes[n].after or b""))
+    count = min(max(1, os.cpu_count() or 1), 4, len(changes)) if total > _PARALLEL_BYTES else 1
+    workers = [_Worker(changes, engine, ranked[n::count]) for n in range(count)]
+    try:
+        while workers:
+            ready, _, _ = select.select([w.pipe for w in workers], [], [], 0.5)
+            for worker in list(workers):
+                if worker.pipe in ready:
+                    worker.read(results)
+                if worker.ended or worker.overdue():
+                    workers.remove(worker)
+                    left = worker.finish(results)
+                    if left:
+                        workers.append(_Worker(changes, engine, left))
+            if progress is not None:
+                progress(len(results), len(changes))
+    finally:
+        for worker in workers:
+            worker.kill()
+    return [results[n] for n in range(len(changes))]
+
+
+class _Worker:
+    """One child: the files it was given, the one it is reading, the pipe its results come through."""
+
+    def __init__(self, changes: Sequence[FileChange], engine: Engine, todo: Sequence[int]) -> None:
+        self.changes = changes
+        self.todo = list(todo)
+        self.limit = engine.config.limits.file_seconds
+        self.current = -1
+        self.buffer = b""
+        self.ended = False
+        self.since = time.monotonic()
+        self.pipe, child = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            status = 1
+            try:
+                os.close(self.pipe)
+                _work(changes, engine, self.todo, child, self.limit)
+                status = 0
+            finally:
+                os._exit(status)
+        os.close(child)
+
+    def read(self, results: dict[int, FileResult]) -> None:
+        """Take what the child has written."""
+        data = os.read(self.pipe, 1 << 20)
+        if not data:
+            self.ended = True
+        self.buffer += data
+        while len(self.buffer) >= _HEADER.size:
+            number, size = _HEADER.unpack_from(self.buffer)
+            if len(self.buffer) < _HEADER.size + size:
+                return
+            body = self.buffer[_HEADER.size : _HEADER.size + size]
+            self.buffer = self.buffer[_HEADER.size + size :]
+            self.since = time.monotonic()
+            if number < 0:
+                self.current = -1 - number
+            else:
+                results[number] = pickle.loads(body)  # noqa: S301 - our own child, through our own pipe
+                self.todo.remove(number)
+                self.current = -1
+
+    def overdue(self) -> bool:
+        """Whether the child has said nothing for far longer than a file may take."""
+        return time.monotonic() - self.since > self.limit * WALL_FACTOR
+
+    def finish(self, results: dict[int, FileResult]) -> list[int]:
+        """Reap the child; the file it died on is failed with the reason. Returns the files that are left."""
+        status = self.kill()
+        if not self.todo:
+            return []
+        # A child that died before it announced a file would die again on the first one.
+        guilty = self.current if self.current in self.todo else self.todo[0]
+        ended_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+        slow = ended_by in (signal.SIGPROF, signal.SIGKILL)
+        reason = f"not checked within {self.limit:g} s of processor time ([limits] file_seconds)" if slow else f"the analyser stopped unexpectedly (status {status})"
+        results[guilty] = FileResult(self.changes[guilty].path, failed=reason)
+        self.todo.remove(guilty)
+        return self.todo
+
+    def kill(self) -> int:
+        """End the child and return its wait status."""
+        if self.pid:
+            if not self.ended:
+                try:
+                    os.kill(self.pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    self.ended = True
+            _, self.status = os.waitpid(self.pid, 0)
+            os.close(self.pipe)
+            self.pid = 0
+        return self.status
+
+
+def _work(changes: Sequence[FileChange], engine: Engine, todo: Sequence[int], pipe: int, limit: float) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    for number in todo:
+        _write(pipe, -1 - number, b"")
+        signal.setitimer(signal.ITIMER_PROF, limit)
+        result = review_file(changes[number], engine)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        _write(pipe, number, pickle.dumps(result, protocol=pickle.HIGHEST_PROTOCOL))
+
+
+def _write(pipe: int, number: int, body: bytes) -> None:
+    data = _HEADER.pack(number, len(body)) + body
+    while data:
+        data = data[os.write(pipe, data) :]
