@@ -19,7 +19,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("snapshot", "config", "detect"),
     ("syntax",),
     ("policies",),
-    ("agents", "anchor", "waivers", "receipts", "reporters"),
+    ("agents", "worker", "anchor", "waivers", "receipts", "reporters"),
     ("triage",),
     ("review",),
     ("install",),

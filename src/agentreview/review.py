@@ -66,11 +66,11 @@ def _judge(
     if known is not None:
         verdict = replace(known, cached=True, worktree=repo.root, branch=branch, source=source)
     else:
-        from agentreview.changes import changes
+        from agentreview.changes import SIZE_LIMIT, changes
 
         config = read_config(repo, tree)
         if snapshot is None:
-            snapshot = Snapshot(base=base, tree=tree, changes=changes(repo, base, tree), worktree=repo.root, branch=branch, source=source)
+            snapshot = Snapshot(base=base, tree=tree, changes=changes(repo, base, tree, limit=max(SIZE_LIMIT, config.limits.max_file_bytes)), worktree=repo.root, branch=branch, source=source)
         verdict = replace(review(snapshot, config, progress=progress), version=version)
         warning = record(store, verdict, version)
         if warning:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from agentreview.config import Config, Level
+from agentreview.globs import matches
 from agentreview.model import Claim, FileChange, Skipped
 from agentreview.policies.checks import View, evaluate
 from agentreview.policies.load import Catalogue, Policy
@@ -78,7 +79,10 @@ def review_file(change: FileChange, engine: Engine) -> FileResult:
     if result.skipped is not None or result.failed:
         return result
     before = None
-    if change.before is not None and language_of(change.path, change.before) is not None:
+    old_path = change.old_path or change.path
+    # What was not reviewed under its old name cannot vouch for anything: renaming notes.txt to views.py, or moving a
+    # file out of an excluded folder, must not turn everything in it into old debt.
+    if change.before is not None and language_of(old_path, change.before) is not None and not matches(old_path, engine.config.exclude):
         old = engine.analyse(change.path, change.before)
         # A version before that does not parse cannot tell old from new: everything counts as introduced.
         before = old if isinstance(old, Analysis) else None

@@ -6,7 +6,7 @@ import re
 
 from ast_grep_py import SgNode, SgRoot
 
-from agentreview.syntax.ecmascript_values import CALLBACK, FUNCTIONS, Values, target_name, unwrap
+from agentreview.syntax.ecmascript_values import CALLBACK, FUNCTIONS, Values, bound_names, target_name, unwrap
 from agentreview.syntax.lowering import EXTRAS, DoesNotParseError, TooDeepError, named, parse
 from agentreview.syntax.tree import Expr, Handler, Module, Stmt, Unit, dotted
 
@@ -124,7 +124,7 @@ class _EcmaScript(Values):
         value = self.bound(node, target_name(targets[-1]))
         out.append(self.stmt("assign", first, targets=tuple(targets), value=value, op="="))
         if self.current is self.root and any(_is_exports(target) for target in targets):
-            self.publish(value, before)
+            self.publish(value, [target.name for target in targets], before)
 
     def declarations(self, node: SgNode, out: list[Stmt]) -> None:
         declarators = [child for child in named(node) if child.kind() == "variable_declarator"]
@@ -301,14 +301,14 @@ class _EcmaScript(Values):
         if source is not None:
             out.append(self.stmt("import", node, op=self.value(source).name))
             return
-        before = len(self.current.children)
+        before, made = len(self.current.children), len(out)
         value: Expr | None = None
         for child in named(node):
             kind = child.kind()
             if kind in _FUNCTION_DECLARATIONS:
-                self.declare_function(child, node, out)
+                self.declare_function(child, node, out).exported = True
             elif kind in _CLASSES:
-                self.declare_class(child, node, out)
+                self.declare_class(child, node, out).exported = True
             elif kind == "export_clause":
                 for specifier in named(child):
                     self.published[named(specifier)[0].text()] = None
@@ -316,9 +316,8 @@ class _EcmaScript(Values):
                 self.statement(child, kind, out)
             elif kind not in ("decorator", "namespace_export"):
                 value = self.default(child, node, out)
-        self.publish(value, before)
-        if value is None and len(out) and out[-1].kind == "assign" and out[-1].value is not None:
-            self.publish(out[-1].value, before)
+        declared = [name for stmt in out[made:] for target in stmt.targets for name in bound_names(target)]
+        self.publish(value, declared, before)
 
     def default(self, node: SgNode, whole: SgNode, out: list[Stmt]) -> Expr:
         """Lower ``export default <expression>``: a function there is called ``default`` unless it has a name."""
@@ -332,17 +331,18 @@ class _EcmaScript(Values):
         out.append(self.stmt("expr", whole, value=value))
         return value
 
-    def publish(self, value: Expr | None, before: int) -> None:
-        """Mark what an export made, and remember the names it mentions: they may be declared further down."""
-        for unit in self.current.children[before:]:
-            unit.exported = not unit.anonymous or unit.exported
-        if value is None:
-            return
-        if value.kind == "name":
+    def publish(self, value: Expr | None, names: list[str], before: int) -> None:
+        """Mark the units an export made, and remember the names it mentions: they may be declared further down."""
+        mentioned = {"default", *names}
+        if value is not None and value.kind == "name":
             self.published.setdefault(value.name, None)
-        for arg in value.args if value.kind in ("dict", "call") else ():
-            if arg.value.kind == "name":
+        for arg in value.args if value is not None and value.kind in ("dict", "call") else ():
+            if value is not None and value.kind == "dict" and arg.name:
+                mentioned.add(arg.name)
+            if value is not None and arg.value.kind == "name":
                 self.published[arg.value.name] = value if value.kind == "call" else None
+        for unit in self.current.children[before:]:
+            unit.exported = unit.exported or (unit.name in mentioned and not unit.anonymous)
 
     def finish(self) -> None:
         """Apply the exports that name a declaration: ``export { handler }``, ``export default withAuth(handler)``."""
@@ -355,14 +355,17 @@ class _EcmaScript(Values):
 
     # -- functions and classes ----------------------------------------------------------------------------------
 
-    def declare_function(self, node: SgNode, outer: SgNode, out: list[Stmt]) -> None:
+    def declare_function(self, node: SgNode, outer: SgNode, out: list[Stmt]) -> Unit:
         name = node.field("name")
         unit = self.function(node, name.text() if name is not None else "default", header=name, outer=outer)
         out.append(self.unit_stmt(unit))
+        return unit
 
-    def declare_class(self, node: SgNode, outer: SgNode, out: list[Stmt]) -> None:
+    def declare_class(self, node: SgNode, outer: SgNode, out: list[Stmt]) -> Unit:
         name = node.field("name")
-        out.append(self.unit_stmt(self.class_unit(node, name.text() if name is not None else "default", outer)))
+        unit = self.class_unit(node, name.text() if name is not None else "default", outer)
+        out.append(self.unit_stmt(unit))
+        return unit
 
     def class_unit(self, node: SgNode, name: str, outer: SgNode | None = None) -> Unit:
         holders = [node] if outer is None or outer.kind() != "export_statement" else [outer, node]
@@ -436,7 +439,7 @@ class _EcmaScript(Values):
             return
         name = self.key(header)
         target = self.leaf("name", header)
-        target.name = name or CALLBACK
+        target.name = name or "[computed]"
         source, annotation = node.field("value"), node.field("type")
         if source is not None:
             value: Expr | None = self.bound(source, name or CALLBACK)

@@ -15,7 +15,7 @@ from agentreview.globs import matches as path_matches
 from agentreview.syntax.frameworks import Entry, Matchers
 from agentreview.syntax.lexicon import Lexicon, resource_name
 from agentreview.syntax.patterns import Link, chain, names
-from agentreview.syntax.queries import Predicate, predicate, sql_of
+from agentreview.syntax.queries import Predicate, is_statement, predicate, sql_of
 from agentreview.syntax.tree import Expr, Handler, Module, Param, Stmt, Unit, subexpressions
 from agentreview.syntax.values import NOTHING, Evaluator, Value
 
@@ -612,6 +612,8 @@ class _Scope:
                 self.query(fact, entry, expr, links, captured, argument)
             elif concept == "raw-sql":
                 self.sql(fact, expr, links)
+                if not is_statement(fact.text):
+                    continue
             elif concept in _SINKS:
                 labels = {label for link in links for a in link.args or () for label in self._argument_labels(a.name, a.value)}
                 fact.labels = tuple(sorted(labels))
@@ -750,12 +752,12 @@ class _Scope:
             self.reader.pending_routes.append((name, endpoint, controls))
 
     def middleware(self, expr: Expr) -> list[Fact]:
-        out = []
+        out: list[Fact] = []
         links = chain(expr)
         if links[-1].args is None:
             links = [*links[:-1], Link(links[-1].name, (), links[-1].key, links[-1].expr)]
-        for entry, _, _ in (*self.reader.entries(links), *self.reader.entries(links, decorator=True)):
-            if entry.concept not in _DATA and entry.concept not in _VALUES and entry.kind != "route":
+        for entry, _, _ in (*self.reader.entries(links, decorator=True), *self.reader.entries(links)):
+            if entry.concept not in _DATA and entry.concept not in _VALUES and entry.kind != "route" and not any(f.concept == entry.concept for f in out):
                 fact = self.reader.fact(entry, self.unit, expr, links)
                 fact.framework = "route"
                 out.append(fact)

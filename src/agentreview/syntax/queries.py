@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agentreview.syntax.lexicon import Lexicon, flat
 from agentreview.syntax.patterns import Link, chain
@@ -12,9 +12,14 @@ from agentreview.syntax.tree import Arg, Expr
 from agentreview.syntax.values import Evaluator
 
 _TABLE = re.compile(r"\b(?:from|join|update|into|table)\s+[\"'`\[]?(?:[a-z_][\w]*\.)?[\"'`\[]?([a-z_]\w*)", re.IGNORECASE)
+_STATEMENT = re.compile(r"\b(?:select|insert|update|delete|from|where|join|order\s+by|group\s+by|limit|set|alter|create|drop|truncate|call|exec|with|values|union|and|or)\b", re.IGNORECASE)
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _SINGLE = frozenset("get get_or_404 first_or_404 get_object_or_404 one one_or_none findUnique findUniqueOrThrow findFirst findFirstOrThrow findOne findOneBy findOneOrFail findOneByOrFail findByPk findById".split())
 _IDENTITY = frozenset({"id", "pk", "uuid", "guid"})
+_TAGS = frozenset({"sql"})  # template tags that bind their holes as parameters
+_NAMED = frozenset("eq where andWhere whereIn in match".split())
+_UPDATES = frozenset("update updateMany updateManyAndReturn upsert findByIdAndUpdate findOneAndUpdate updateOne aupdate".split())
+_WRITTEN = frozenset("data set create update values $set".split())
 _LIST_ONLY = frozenset("select include orderBy order_by only values defer fields attributes columns take skip limit prefetch_related select_related update_fields".split())
 
 
@@ -38,9 +43,9 @@ def predicate(links: list[Link], evaluator: Evaluator, lexicon: Lexicon) -> Pred
     for link in links:
         if link.name in _LIST_ONLY:
             continue
-        for key, value in _pairs(link.args or (), evaluator):
-            if key is not None and key in _LIST_ONLY:
-                continue
+        for key, value in _pairs(_conditions(link), evaluator):
+            if (key is not None and key in _LIST_ONLY) or value.kind == "dict":
+                continue  # the parts of a dict come one by one
             known = evaluator.value(value)
             tenant = (key is not None and lexicon.tenant_key(key)) or (value.kind in ("name", "attr", "sub", "call") and _tenantish(value, lexicon))
             if tenant:
@@ -62,6 +67,19 @@ def predicate(links: list[Link], evaluator: Evaluator, lexicon: Lexicon) -> Pred
                 owned = owned or known.owned
                 scoped = scoped or known.scoped
     return Predicate(keyed, request, scoped, owned, single, mentions)
+
+
+def _conditions(link: Link) -> tuple[Arg, ...]:
+    """The arguments that choose rows: what an update writes (``data``, ``.update(signed_by=…)``) chooses none."""
+    args = link.args or ()
+    if link.name in _NAMED and len(args) > 1 and args[0].value.kind == "str":
+        return (Arg(args[0].value.name.rsplit(".", 1)[-1], args[-1].value),)  # .where("org_id", orgId), .eq("id", id)
+    if link.name not in _UPDATES:
+        return args
+    if len(args) > 1 and args[-1].name is None and args[-1].value.kind == "dict":
+        args = args[:-1]  # repo.update({ id }, { signedBy })
+    kept = (a for a in args if a.name is None or a.name in ("where", "criteria", "id", "pk"))
+    return tuple(replace(a, value=replace(a.value, args=tuple(p for p in a.value.args if p.name not in _WRITTEN))) if a.value.kind == "dict" else a for a in kept)
 
 
 def _tenantish(expr: Expr, lexicon: Lexicon) -> bool:
@@ -137,7 +155,7 @@ def sql_of(links: list[Link], evaluator: Evaluator, texts: dict[str, Expr]) -> S
             if not parts:
                 continue
             # A tagged template (prisma.$queryRaw`…${id}`) binds its holes as parameters: only the Unsafe forms splice.
-            tagged = expr is not None and expr.kind == "fstr" and link.name.startswith("$") and "Unsafe" not in link.name
+            tagged = expr is not None and expr.kind == "fstr" and ((link.name.startswith("$") and "Unsafe" not in link.name) or link.name in _TAGS)
             text = " ".join(p for p, _ in parts)
             holes = [h for _, hs in parts for h in hs]
             table = _TABLE.search(text)
@@ -150,6 +168,11 @@ def sql_of(links: list[Link], evaluator: Evaluator, texts: dict[str, Expr]) -> S
                 words=words + (names if tagged else ()),
             )  # fmt: skip
     return Sql()
+
+
+def is_statement(text: str) -> bool:
+    """Whether text handed to ``execute`` or ``get`` reads like SQL: key-value stores have these methods too."""
+    return not text or _STATEMENT.search(text) is not None
 
 
 def _texts(expr: Expr | None) -> Iterator[tuple[str, tuple[Expr, ...]]]:
@@ -171,5 +194,7 @@ def _texts(expr: Expr | None) -> Iterator[tuple[str, tuple[Expr, ...]]]:
         if links[-1].name == "format" and links[0].expr.kind in ("str", "other") or (links[-1].name == "format" and expr.base is not None and expr.base.base is not None and expr.base.base.kind == "str"):
             base = expr.base.base if expr.base is not None else None
             yield (base.name if base is not None else ""), tuple(a.value for a in expr.args)
+        elif links[-1].name in _TAGS and expr.args and expr.args[0].value.kind == "fstr":
+            yield expr.args[0].value.name, ()  # sql`… ${id}`: bound
         elif links[-1].name in ("text", "SQL", "raw", "sql", "RawSQL", "dedent", "literal") and expr.args:
             yield from _texts(expr.args[0].value)
