@@ -20,12 +20,14 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("syntax",),
     ("policies",),
     ("agents", "worker", "anchor", "waivers", "receipts", "reporters"),
-    ("triage",),
+    ("triage", "console"),
     ("review",),
     ("install",),
     ("hook", "doctor", "init", "demo", "explain"),
+    ("commands",),
     ("cli", "watch", "mcp"),
     ("entry",),
+    ("__main__",),
 )
 RANK = {name: rank for rank, row in enumerate(LAYERS) for name in row}
 

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import sys
 
+from agentreview.console import guarded
+
 
 def main() -> int:
     """Run ``agentreview …`` and return the exit code of :class:`agentreview.errors.ExitCode`."""
-    arguments = sys.argv[1:]
+    return guarded(lambda: _dispatch(sys.argv[1:]))
+
+
+def _dispatch(arguments: list[str]) -> int:
     if arguments[:1] == ["hook"] and len(arguments) > 1 and not arguments[1].startswith("-"):
+        reviewer = None
+        if arguments[1] in ("pre-commit", "pre-merge-commit"):
+            from agentreview.background import Reviewer
+
+            reviewer = Reviewer()  # loads the engine while this process loads git and reads the change
         from agentreview.hook import main as hook
 
-        return hook(arguments[1], arguments[2:])
+        return hook(arguments[1], arguments[2:], reviewer)
     from agentreview.cli import main as cli
 
     return cli(arguments)

@@ -12,10 +12,12 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from .callers import STAGES, committing_process, framework_stage
-from .errors import AgentReviewError, ExitCode, IncompleteError, UsageError
+from .console import guarded, say, write
+from .errors import ExitCode, IncompleteError, UsageError
 from .model import Decision
 
 if TYPE_CHECKING:
+    from .background import Reviewer
     from .git import Repository
     from .model import Verdict
     from .store import Store
@@ -27,27 +29,20 @@ MAX_LISTED = 5
 _EXIT = {Decision.PASS: ExitCode.PASS, Decision.BLOCK: ExitCode.BLOCKED, Decision.INCOMPLETE: ExitCode.INCOMPLETE}
 
 
-def main(name: str, args: Sequence[str]) -> int:
+def main(name: str, args: Sequence[str], reviewer: Reviewer | None = None) -> int:
     """Run one hook and return its exit code. Every failure is one line on stderr; none is a pass."""
-    try:
-        return int(_run(name, tuple(args)))
-    except AgentReviewError as error:
-        _say(str(error))
-        return int(error.exit_code)
-    except KeyboardInterrupt:
-        _say("interrupted: nothing was reviewed")
-        return int(ExitCode.INTERRUPTED)
-    except Exception as error:  # noqa: BLE001 - the last line of defence: a bug must refuse, in one line
-        return _bug(error)
+    return guarded(lambda: _run(name, tuple(args), reviewer), task="the review")
 
 
-def _run(name: str, args: tuple[str, ...]) -> int:
+def _run(name: str, args: tuple[str, ...], reviewer: Reviewer | None) -> int:
     from .git import open_repository
 
     if name == "auto":
         name, args = framework_stage(args)
     if name not in {*STAGES, "range", "manual"}:
         raise UsageError(f"unknown hook {name!r}", fix=f"Known are {', '.join(STAGES)} and auto")
+    if name in ("pre-commit", "pre-merge-commit", "manual"):
+        return _pre_commit(reviewer, record=name != "manual")
     repo = open_repository()
     if name == "range":
         return _judge_ranges(repo, [_framework_range(repo)])
@@ -55,24 +50,29 @@ def _run(name: str, args: tuple[str, ...]) -> int:
         return _pre_push(repo, args)
     if name == "prepare-commit-msg":
         return _prepare_commit_msg(repo, args)
-    return _pre_commit(repo, record=name != "manual")
+    raise AssertionError(f"unreachable: {name}")
 
 
-def _pre_commit(repo: Repository, *, record: bool) -> int:
-    from .review import judge_index
+def _pre_commit(started: Reviewer | None, *, record: bool) -> int:
+    from .background import Reviewer
 
-    verdict = judge_index(repo)
+    with started or Reviewer() as reviewer:  # loads the engine while git is found and asked
+        from .git import open_repository
+        from .review import judge_index
+
+        repo = open_repository()
+        verdict = judge_index(repo, reviewer=reviewer)
     _show(verdict)
     if record:
         store = _store(repo)
         if verdict.decision is Decision.PASS:
             warning = store.write_judged(verdict.base, verdict.tree, Decision.PASS.value, committing_process())
             if warning:
-                _say(warning)
+                say(warning)
         else:
             store.clear_judged()
     elif verdict.base == verdict.tree:
-        _say("nothing is staged, so nothing was reviewed; in CI give the range: --from-ref BASE --to-ref HEAD")
+        say("nothing is staged, so nothing was reviewed; in CI give the range: --from-ref BASE --to-ref HEAD")
     return _EXIT[verdict.decision]
 
 
@@ -88,15 +88,15 @@ def _prepare_commit_msg(repo: Repository, args: tuple[str, ...]) -> int:
         tree = staged_tree(repo)
         if record.tree != tree:
             changed = ", ".join(_changed(repo, record.tree, tree))
-            _say(f"the index changed during the review: {changed}. Nothing was committed; run git commit again")
+            say(f"the index changed during the review: {changed}. Nothing was committed; run git commit again")
             return ExitCode.BLOCKED
     if any(os.path.exists(f"{repo.git_dir}/{state}") for state in IN_PROGRESS):  # noqa: PTH110
         return ExitCode.PASS  # git runs no pre-commit for these, and a refusal would strand them half way
     base, tree = base_tree(repo), staged_tree(repo)
     if not judged and base != tree and not _passed(store, base, tree):
-        _say("this commit was not reviewed here (--no-verify, or pre-commit is not installed); CI will review it")
+        say("this commit was not reviewed here (--no-verify, or pre-commit is not installed); CI will review it")
     elif args[1:3] == ("commit", "HEAD") and not _amended_passed(repo, store, base, tree):
-        _say("only what the amend adds was reviewed: the amended commit was not; all of it: agentreview --commit HEAD")
+        say("only what the amend adds was reviewed: the amended commit was not; all of it: agentreview --commit HEAD")
     return ExitCode.PASS
 
 
@@ -217,41 +217,4 @@ def _show(verdict: Verdict) -> None:
 
     text = render_for_hook(verdict)
     if text:
-        _print(text if text.endswith("\n") else text + "\n")
-
-
-def _say(message: str) -> None:
-    from .reporters.text import escape
-
-    _print(f"agentreview: {escape(message)}\n")
-
-
-def _print(text: str) -> None:
-    """Write to stderr; a reader that went away must not turn the verdict into another one."""
-    try:
-        sys.stderr.buffer.write(text.encode("utf-8", "backslashreplace"))
-        sys.stderr.buffer.flush()
-    except (OSError, ValueError):
-        return
-
-
-def _bug(error: Exception) -> int:
-    """One line about an unexpected exception; the details go to a file, or to stderr with AGENTREVIEW_DEBUG=1."""
-    import traceback
-
-    details = "".join(traceback.format_exception(error))
-    if os.environ.get("AGENTREVIEW_DEBUG") == "1":
-        _print(details)
-        return int(ExitCode.BUG)
-    import tempfile
-
-    where = "set AGENTREVIEW_DEBUG=1 to see the details"
-    try:
-        handle, path = tempfile.mkstemp(prefix="agentreview-", suffix=".log")
-        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(details)
-        where = f"the details are in {path}"
-    except OSError:
-        pass
-    _say(f"a bug in agentreview stopped the review ({type(error).__name__}); {where}. Please report it")
-    return int(ExitCode.BUG)
+        write(text if text.endswith("\n") else text + "\n")

@@ -6,28 +6,34 @@ The verdict is a function of (base tree, tree, version): configuration and waive
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from agentreview.model import AgentRun, Decision, Finding, Hit, Outcome, Skipped, Snapshot, Status, Verdict
+from agentreview.background import Reviewer
+from agentreview.model import Decision, Snapshot, Verdict
 
 if TYPE_CHECKING:
     from agentreview.config import Config
     from agentreview.git import Repository
+    from agentreview.store import Store
 
 Progress = Callable[[int, int], None]
+CONFIGURATION = ("agentreview.toml", "pyproject.toml")
 LAST = "last.json"  # per worktree: the last verdict, for `agentreview explain`
 
 
-def judge_index(repo: Repository, *, fresh: bool = False, progress: Progress | None = None) -> Verdict:
-    """Judge what the next commit in this worktree would change. ``fresh`` ignores a verdict that is already known."""
+def judge_index(repo: Repository, *, fresh: bool = False, progress: Progress | None = None, reviewer: Reviewer | None = None) -> Verdict:
+    """Judge what the next commit in this worktree would change.
+
+    ``fresh`` ignores a verdict that is already known; ``reviewer`` is one that the caller has started already.
+    """
     from agentreview.snapshot import head, staged_tree
 
-    base, branch = head(repo)
-    source = f"worktree {repo.root}" if repo.foreign else "index"
-    return _judge(repo, base, staged_tree(repo), branch=branch, source=source, fresh=fresh, progress=progress)
+    with reviewer or Reviewer() as started:
+        base, branch = head(repo)
+        source = f"worktree {repo.root}" if repo.foreign else "index"
+        return _judge(repo, started, base, staged_tree(repo), branch=branch, source=source, fresh=fresh, progress=progress)
 
 
 def judge_range(repo: Repository, base: str, head: str, *, fresh: bool = False, progress: Progress | None = None) -> Verdict:
@@ -35,27 +41,31 @@ def judge_range(repo: Repository, base: str, head: str, *, fresh: bool = False, 
     from agentreview.snapshot import resolve
 
     source = f"range {base[:12]}..{head[:12]}"
-    return _judge(repo, resolve(repo, base, "tree"), resolve(repo, head, "tree"), branch=None, source=source, fresh=fresh, progress=progress)
+    with Reviewer() as started:
+        return _judge(repo, started, resolve(repo, base, "tree"), resolve(repo, head, "tree"), source=source, fresh=fresh, progress=progress)
 
 
 def judge_spec(repo: Repository, spec: str, *, fresh: bool = False, progress: Progress | None = None) -> Verdict:
     """Judge ``BASE..HEAD`` or ``BASE...HEAD`` as the user wrote it."""
     from agentreview.snapshot import range_snapshot
 
-    snapshot = range_snapshot(repo, spec)
-    return _judge(repo, snapshot.base, snapshot.tree, branch=None, source=snapshot.source, fresh=fresh, progress=progress, snapshot=snapshot)
+    with Reviewer() as started:
+        found = range_snapshot(repo, spec)
+        return _judge(repo, started, found.base, found.tree, source=found.source, fresh=fresh, progress=progress, snapshot=found)
 
 
 def judge_commit(repo: Repository, revision: str, *, fresh: bool = False, progress: Progress | None = None) -> Verdict:
     """Judge one commit against its first parent."""
     from agentreview.snapshot import commit_snapshot
 
-    snapshot = commit_snapshot(repo, revision)
-    return _judge(repo, snapshot.base, snapshot.tree, branch=None, source=snapshot.source, fresh=fresh, progress=progress, snapshot=snapshot)
+    with Reviewer() as started:
+        found = commit_snapshot(repo, revision)
+        return _judge(repo, started, found.base, found.tree, source=found.source, fresh=fresh, progress=progress, snapshot=found)
 
 
 def _judge(
-    repo: Repository, base: str, tree: str, *, branch: str | None, source: str, fresh: bool, progress: Progress | None, snapshot: Snapshot | None = None,
+    repo: Repository, reviewer: Reviewer, base: str, tree: str, *, source: str, fresh: bool, progress: Progress | None,
+    branch: str | None = None, snapshot: Snapshot | None = None,
 ) -> Verdict:  # fmt: skip
     from agentreview.store import Store
     from agentreview.version import engine_version
@@ -66,12 +76,13 @@ def _judge(
     if known is not None:
         verdict = replace(known, cached=True, worktree=repo.root, branch=branch, source=source)
     else:
-        from agentreview.changes import SIZE_LIMIT, changes
+        from agentreview.git import read_files
 
-        config = read_config(repo, tree)
-        if snapshot is None:
-            snapshot = Snapshot(base=base, tree=tree, changes=changes(repo, base, tree, limit=max(SIZE_LIMIT, config.limits.max_file_bytes)), worktree=repo.root, branch=branch, source=source)
-        verdict = replace(review(snapshot, config, progress=progress), version=version)
+        files = read_files(repo, tree, CONFIGURATION)
+        limit = _size_limit(files)
+        if snapshot is None or limit is not None:
+            snapshot = _snapshot(repo, base, tree, branch, source, limit)
+        verdict = replace(reviewer.verdict(snapshot, files, progress), version=version)
         warning = record(store, verdict, version)
         if warning:
             verdict = replace(verdict, notes=(*verdict.notes, warning))
@@ -79,103 +90,53 @@ def _judge(
     return verdict
 
 
+def _snapshot(repo: Repository, base: str, tree: str, branch: str | None, source: str, limit: int | None) -> Snapshot:
+    from agentreview.changes import SIZE_LIMIT, changes
+
+    found = changes(repo, base, tree, limit=max(limit or 0, SIZE_LIMIT))
+    return Snapshot(base=base, tree=tree, changes=found, worktree=repo.root, branch=branch, source=source)
+
+
+def _size_limit(files: Mapping[str, bytes]) -> int | None:
+    """Return the configured file size where a project sets one; the configuration proper is read by the review."""
+    if not any(b"max_file_bytes" in content for content in files.values()):
+        return None
+    from agentreview.config import load_config
+    from agentreview.policies.load import load
+
+    return load_config(files.get, known_policies=load().ids()).limits.max_file_bytes
+
+
 def read_config(repo: Repository, tree: str) -> Config:
     """Read the configuration of a tree. Raises ConfigError for a mistake in it."""
-    from agentreview.config import CONFIG_NAME, PYPROJECT_NAME, load_config
+    from agentreview.config import load_config
     from agentreview.git import read_files
     from agentreview.policies.load import load
 
-    files = read_files(repo, tree, (CONFIG_NAME, PYPROJECT_NAME))
+    files = read_files(repo, tree, CONFIGURATION)
     return load_config(files.get, known_policies=load().ids())
 
 
 def review(snapshot: Snapshot, config: Config, *, progress: Progress | None = None) -> Verdict:
-    """Compute the verdict of a snapshot: policies, anchoring, waivers, triage. Touches nothing outside the process."""
-    from agentreview import waivers
-    from agentreview.config import Level
-    from agentreview.policies.compare import Engine
-    from agentreview.policies.load import load
-    from agentreview.policies.run import review_changes
-    from agentreview.triage import decide, order, settle
-    from agentreview.worker import review_in_workers
+    """Compute the verdict of a snapshot in this process."""
+    from agentreview.compute import review_snapshot
 
-    started = time.perf_counter()
-    catalogue = load()
-    engine = Engine(catalogue, config)
-    reviewed = review_changes(snapshot.changes, engine, lambda changes, run: review_in_workers(changes, run, progress))
-    rules = {p.id: p.rule for p in catalogue.policies}
-    findings, unanchored = _anchored(snapshot, reviewed.claims, rules)
-    inline = [w for change in snapshot.changes for w in waivers.find(change)]
-    waived, notes = waivers.apply(findings, inline)
-    settled = order(settle(f, config) for f in waived)
-    failed = [f"{path}: {reason}" for path, reason in (*reviewed.failed, *unanchored)]
-    runs = []
-    for pack in sorted({p.pack for p in catalogue.policies}):
-        ids = tuple(p.id for p in catalogue.policies if p.pack == pack and config.level(p.id) is not Level.OFF)
-        outcome = Outcome.FAILED if failed and ids else Outcome.COMPLETED if ids else Outcome.SKIPPED
-        reason = "; ".join(failed) if failed and ids else "" if ids else f"switched off in {config.path}"
-        runs.append(AgentRun(agent=f"policy:{pack}", digest=catalogue.digest, outcome=outcome, reason=reason, rules=ids))
-    used = {f.rule for f in settled}
-    return Verdict(
-        decision=decide(settled, runs), base=snapshot.base, tree=snapshot.tree, findings=settled, runs=tuple(runs), skipped=_described(reviewed.skipped),
-        rules=tuple(rules[r] for r in sorted(used)), notes=(*notes, *_unset(settled, config)), files=reviewed.files,
-        worktree=snapshot.worktree, branch=snapshot.branch, source=snapshot.source, seconds=round(time.perf_counter() - started, 3),
-    )  # fmt: skip
-
-
-def _anchored(snapshot, claims, rules) -> tuple[list[Finding], list[tuple[str, str]]]:  # type: ignore[no-untyped-def]
-    from agentreview.anchor import anchor
-
-    by_path = {c.path: c for c in snapshot.changes}
-    findings: list[Finding] = []
-    unanchored: list[tuple[str, str]] = []
-    seen: set[str] = set()
-    for claimed in claims:
-        claim = claimed.claim
-        rule = rules[claim.rule]
-        found = anchor(claim, rule, by_path[claim.path], occurrence=claimed.occurrence, existing=claimed.existing, agent=f"policy:{rule.pack}")
-        if found is None:
-            # A policy's own claim must be where it says: if it is not, nothing else it said can be trusted.
-            unanchored.append((claim.path, f"{claim.rule} points at line {claim.start_line}, which does not hold what it quotes"))
-        elif found.fingerprint not in seen:
-            seen.add(found.fingerprint)
-            findings.append(found)
-    return findings, unanchored
-
-
-def _described(skipped: tuple[Skipped, ...]) -> tuple[Skipped, ...]:
-    from agentreview.syntax import SKIP_REASONS
-
-    return tuple(sorted((replace(s, detail=s.detail or SKIP_REASONS.get(s.reason, "")) for s in skipped), key=lambda s: (s.reason, s.path)))
-
-
-def _unset(findings: tuple[Finding, ...], config: Config) -> tuple[str, ...]:
-    """Say once which project facts would settle the suspects, instead of once a finding."""
-    suspects = [f for f in findings if f.hit is Hit.SUSPECT and f.status is Status.ADVISORY]
-    if not suspects:
-        return ()
-    needs = sorted({n for f in suspects for n in f.needs})
-    if needs:
-        return (f"not configured: {', '.join('facts.' + n for n in needs)}: findings that rest on them stay advice (agentreview init proposes them)",)
-    if not config.facts.confirmed:
-        return ("the project facts are not confirmed by a person (facts.confirmed_by): findings that rest on them stay advice",)
-    return ()
+    return review_snapshot(snapshot, config, progress)
 
 
 # -- keeping -------------------------------------------------------------------------------------------------------
 
 
-def record(store, verdict: Verdict, version: str) -> str | None:  # type: ignore[no-untyped-def]
+def record(store: Store, verdict: Verdict, version: str) -> str | None:
     """Keep a finished verdict for every worktree. Returns a warning when that was not possible."""
     if verdict.decision is Decision.INCOMPLETE:
         return None
     from agentreview.reporters.jsonreport import dumps
 
-    kept: str | None = store.save(verdict.base, verdict.tree, version, verdict.decision.value, dumps(verdict).encode("ascii"))
-    return kept
+    return store.save(verdict.base, verdict.tree, version, verdict.decision.value, dumps(verdict).encode("ascii"))
 
 
-def _known(store, base: str, tree: str, version: str) -> Verdict | None:  # type: ignore[no-untyped-def]
+def _known(store: Store, base: str, tree: str, version: str) -> Verdict | None:
     found = store.load(base, tree, version)
     if found is None:
         return None

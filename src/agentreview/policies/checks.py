@@ -6,6 +6,7 @@ Each returns claims about that version; :mod:`agentreview.policies.compare` deci
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -15,15 +16,15 @@ from agentreview.model import Claim, Evidence, Hit
 from agentreview.policies.load import Check, Policy
 from agentreview.policies.paths import path_classes
 from agentreview.syntax.facts import Analysis, Fact
-from agentreview.syntax.patterns import glob
-from agentreview.syntax.reach import in_reach, own_and_helpers, resolve
+from agentreview.syntax.patterns import chain, glob
+from agentreview.syntax.reach import enclosing_class, in_reach, own_and_helpers, resolve
 from agentreview.syntax.tree import Handler, Stmt, Unit, statements, text
 
 _WRITES = frozenset({"write", "delete", "generic-write"})
 _READS = frozenset({"read", "generic-read"})
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class View:
     """One version of a file as the checks see it; facts in reach are worked out once per unit."""
 
@@ -79,6 +80,19 @@ def _units(where: str, analysis: Analysis) -> Iterator[Unit]:
                 yield unit
 
 
+_GENERIC_METHODS = frozenset("create update partial_update destroy list retrieve perform_create perform_update perform_destroy form_valid".split())
+_MUTATING = frozenset("put patch delete perform_create perform_update perform_destroy create update partial_update destroy form_valid".split())
+
+
+def _mutates(unit: Unit) -> bool:
+    """Whether a request that reaches this endpoint changes something, by its verb (POST may be a search)."""
+    verbs = {unit.name.lower()} if unit.parent is not None and unit.parent.kind == "class" or unit.name.isupper() else set()
+    verbs |= {chain(d)[-1].name.lower() for d in unit.decorators}
+    if unit.call is not None:
+        verbs.add(chain(unit.call)[-1].name.lower())
+    return bool(verbs & _MUTATING) and not verbs & {"get", "route", "action"}
+
+
 def _called_here(analysis: Analysis) -> frozenset[int]:
     """Functions that another unit of the file calls: what they do is judged there, with what their callers control."""
     found = (resolve(analysis, own.unit, name) for own in analysis.units.values() for name, _ in own.calls)
@@ -91,7 +105,9 @@ def _require(policy: Policy, check: Check, view: View) -> Iterator[Claim]:
         return
     per_query = {"scoped", "owned", "keyed"} & {k for k, _ in check.when}
     units = list(_units(check.where, view.analysis))
-    helpers = _called_here(view.analysis) if check.where == "unit" else frozenset()
+    helpers = _called_here(view.analysis) if check.where in ("unit", "endpoint") else frozenset()
+    told: set[int] = set()
+    claimed: dict[int, str] = {}
     for unit in units:
         if id(unit) in helpers:
             continue
@@ -107,31 +123,87 @@ def _require(policy: Policy, check: Check, view: View) -> Iterator[Claim]:
             continue
         hit = Hit.VIOLATION if raised else check.hit
         if not check.concepts or check.concepts == ("endpoint",):
-            if not raised and _only_guessed(view, unit, reach):
+            if _only_guessed(view, unit, reach, raised=raised) or (not raised and _inherits(view, unit)):
                 continue
+            cls = _class_of(unit)
+            if cls is not None and view.analysis.module.language == "python":
+                if id(cls) in told:
+                    continue  # a Python class is closed or open as a whole: said once
+                told.add(id(cls))
+            if _inherits(view, unit) or (_has_settings(view, unit) and not any(f.phi for f in (*view.analysis.own(cls or unit).facts, *reach))):
+                hit = Hit.SUSPECT  # a base class or the framework's settings may close it
             yield _claim(policy, check, view, unit, line=unit.header_line or unit.line, identity=unit.name, hit=hit)
             continue
         source = own_and_helpers(view.analysis, unit) if unit.kind != "class" else view.analysis.own(unit).facts
         triggers = [f for f in source if f.concept in check.concepts and _passes(f, check, view, unit) and not _automatic(f, check, view.facts)]
         if not triggers:
             continue
+        if set(check.concepts) <= _READS and _mutates(unit):
+            continue  # what it changes is what it shows; the look-ups on the way are internal
+        if unit.kind == "class":
+            claimed[id(unit)] = triggers[0].resource
+        elif unit.parent is not None and unit.name in _GENERIC_METHODS and claimed.get(id(unit.parent)) == triggers[0].resource:
+            continue  # a hook of the generic view, which is claimed as a whole
         for trigger in triggers if per_query else triggers[:1]:
             others = [f for f in triggers if f is not trigger] if not per_query else []
             yield _claim(policy, check, view, unit, fact=trigger, identity=_identity(trigger) if per_query else trigger.resource or trigger.call, hit=hit, others=others)
 
 
 def _siblings_have(check: Check, view: View, unit: Unit, units: list[Unit]) -> bool:
-    others = [u for u in units if u is not unit]
-    having = sum(any(f.concept in check.require for f in view.in_reach(u)) for u in others)
-    return having >= 2 and having * 2 > len(others)
+    """Whether at least two others of the file, and most of them, have the control; another class counts once."""
+    mine = _class_of(unit)
+    have: dict[int, bool] = {}
+    for other in units:
+        cls = _class_of(other)
+        if other is unit or (cls is mine and cls is not None and cls in (unit, other)):
+            continue
+        key = id(other) if cls is None or cls is mine else id(cls)
+        have[key] = have.get(key, True) and any(f.concept in check.require for f in view.in_reach(other))
+    return sum(have.values()) >= 2 and sum(have.values()) * 2 > len(have)
 
 
-def _only_guessed(view: View, unit: Unit, reach: list[Fact]) -> bool:
-    """A function that only looks like a handler, with nothing to protect in it; in JavaScript its route is elsewhere, with the control."""
+def _class_of(unit: Unit) -> Unit | None:
+    return unit if unit.kind == "class" else enclosing_class(unit)
+
+
+_FRAMEWORKS = ("django", "rest_framework", "flask", "starlette", "fastapi", "ninja", "sqlalchemy", "typing", "abc", "@nestjs", "drf_")
+
+
+def _inherits(view: View, unit: Unit) -> bool:
+    """Whether a base class of the project, in another file, may carry the control."""
+    cls = _class_of(unit)
+    if cls is None:
+        return False
+    for base in cls.bases:
+        root = chain(base)[0].name
+        found = view.analysis.names.get(root)
+        if found is not None and found is not cls:
+            if _inherits(view, found):
+                return True
+        elif not view.analysis.module.imports.get(root, root).startswith(_FRAMEWORKS) and root in view.analysis.module.imports:
+            return True
+    return False
+
+
+def _has_settings(view: View, unit: Unit) -> bool:
+    endpoint = view.analysis.endpoints.get(id(unit))
+    return endpoint is not None and endpoint.framework in ("drf", "django")  # REST_FRAMEWORK, LoginRequiredMiddleware
+
+
+def _only_guessed(view: View, unit: Unit, reach: list[Fact], *, raised: bool) -> bool:
+    """A function that only looks like a handler, and has nothing to protect or stands where no handlers are.
+
+    In JavaScript such a handler's route is in another file, and so is the control: only siblings say that it is missing.
+    """
     endpoint = view.analysis.endpoints.get(id(unit))
     if endpoint is None or not endpoint.guessed:
         return False
-    return view.analysis.module.language != "python" or not any(f.concept in _WRITES | _READS | {"raw-sql"} for f in reach)
+    if view.analysis.module.language != "python":
+        return not raised
+    return not _HANDLERS.matches(view.analysis.path) or not any(f.concept in _WRITES | _READS | {"raw-sql"} for f in reach)
+
+
+_HANDLERS = glob("*view*|*api*|*handler*|*endpoint*|*controller*|*route*|*resource*")
 
 
 def _ambient(check: Check, view: View) -> bool:
@@ -152,9 +224,10 @@ def _automatic(fact: Fact, check: Check, facts: Facts) -> bool:
     return False
 
 
+_GLOBAL = frozenset("user users customuser account accounts session sessions permission group contenttype language country currency".split())
 _PUBLIC_NAMES = glob(
     "*health*|*ready*|*alive*|*liveness*|*ping*|*metrics*|*login*|*log_in*|*signin*|*sign_in*|*signup*|*sign_up*|*register*|*logout*|*webhook*|*callback*|"
-    "*favicon*|*robots*|*sitemap*|*openapi*|*swagger*|*docs*|*password*reset*|*reset*password*|*forgot*|*oauth*|*sso*|*saml*|*token*|*public*|*static*|*version*|*status*|index|home|root"
+    "*favicon*|*robots*|*sitemap*|*openapi*|*swagger*|*docs*|*password*reset*|*reset*password*|*forgot*|*oauth*|*sso*|*saml*|*obtain*token*|*refresh*token*|*token*refresh*|token *|* /token|*public*|*static*|* /version|* /api/version|* /status|* /api/status|*unsubscribe*|*opt_out*|*optout*|*auth.config*|*captcha*|*well-known*|*locales*|index /|home /|root /|read_root /"
 )
 
 
@@ -168,7 +241,7 @@ def _silenced(policy: Policy, check: Check, view: View, unit: Unit) -> bool:
             return True
     if "authn" in check.require:
         endpoint = view.analysis.endpoints.get(id(unit))
-        name = (unit.name + " " + (endpoint.path if endpoint else "")).lower()
+        name = (unit.qualname + " " + (endpoint.path if endpoint else "")).lower()
         return _PUBLIC_NAMES.matches(name)
     return policy.id == "tenancy.raw-sql" and facts.tenant.isolation == "rls"
 
@@ -211,7 +284,7 @@ def _is_resource(fact: Fact, value: str, view: View, unit: Unit) -> bool:
         said = view.analysis.lexicon.tenant_resource(fact.resource)
         if said is not None:
             return said
-        if not fact.resource:
+        if not fact.resource or view.analysis.lexicon.tenant_key(fact.resource) or fact.resource.lower() in _GLOBAL:
             return False
         return fact.phi or view.analysis.lexicon.tenant_configured or view.analysis.shows_tenant
     return glob(value).matches(fact.resource)
@@ -252,8 +325,13 @@ def _input(policy: Policy, check: Check, view: View) -> Iterator[Claim]:
     for unit in _units(check.where, view.analysis):
         if _silenced(policy, check, view, unit) or any(f.concept in check.unless for f in view.in_reach(unit)):
             continue
+        said: set[str] = set()
         for expr in view.analysis.own(unit).tenant_inputs:
             value = " ".join(view.analysis.module.source[expr.start : expr.end].split())[:80]
+            key = re.sub(r"\W+", " ", value).split()[-1:] or [value]
+            if key[0] in said:
+                continue
+            said.add(key[0])
             fact = Fact("request", unit, expr.start, expr.end, expr.line, expr.end_line, value)
             yield _claim(policy, check, view, unit, fact=fact, identity=value, value=value)
 
@@ -261,6 +339,9 @@ def _input(policy: Policy, check: Check, view: View) -> Iterator[Claim]:
 def _match(policy: Policy, check: Check, view: View) -> Iterator[Claim]:
     module = view.analysis.module
     if module.language != ("typescript" if check.language == "tsx" else check.language):
+        return
+    text_filter = dict(check.when).get("text")  # which files the rule is for: parsing again costs
+    if text_filter is not None and not glob(str(text_filter)).matches(module.source):
         return
     from agentreview.syntax.match import find
 
@@ -285,8 +366,10 @@ def _swallow(policy: Policy, check: Check, view: View) -> Iterator[Claim]:
         for stmt in own.tries:
             guard = _inside(held, stmt.body)
             for handler in stmt.handlers if guard is not None else ():
-                if guard is not None and _falls_open(handler, view, own.unit, guard):
-                    yield _claim(policy, check, view, own.unit, fact=guard, identity=f"swallow:{guard.call}", at=(handler.line, handler.end_line))
+                if guard is not None and _falls_open(stmt, handler, view, own.unit, guard):
+                    # An audit write among much other work: what fails may be the work, which then did not happen either.
+                    hit = Hit.SUSPECT if guard.concept == "audit" and len(list(statements(stmt.body))) > 4 else check.hit
+                    yield _claim(policy, check, view, own.unit, fact=guard, identity=f"swallow:{guard.call}", at=(handler.line, handler.end_line), hit=hit)
         for expr, callback in own.catches:
             guard = next((f for f in held if expr.start <= f.start and f.end <= expr.end), None)
             if guard is not None and not any(s.kind == "raise" for s in statements(callback.body)) and not _denies(view, own.unit, callback.start, callback.end):
@@ -305,11 +388,13 @@ def _inside(facts: Iterable[Fact], body: tuple[Stmt, ...]) -> Fact | None:
 
 
 def _denies(view: View, unit: Unit, start: int, end: int) -> bool:
-    return any(f.concept in ("deny", "raise") and start <= f.start < end for f in view.analysis.own(unit).facts)
+    return any(f.concept in ("deny", "raise") and start <= f.start < end for f in own_and_helpers(view.analysis, unit))
 
 
-def _falls_open(handler: Handler, view: View, unit: Unit, guard: Fact) -> bool:
+def _falls_open(tried: Stmt, handler: Handler, view: View, unit: Unit, guard: Fact) -> bool:
     """Whether a failing check leaves the code running as if it had passed."""
+    if guard.concept == "audit" and guard.via:
+        return False  # the try is about the work that audits, not about the audit call
     returns = False
     for stmt in statements(handler.body):
         if stmt.kind == "raise":
@@ -324,9 +409,37 @@ def _falls_open(handler: Handler, view: View, unit: Unit, guard: Fact) -> bool:
             return False  # the outcome is kept in a variable: whoever reads it decides
         if stmt.value is not None and text(view.analysis.module, stmt.value).startswith(("sys.exit", "process.exit", "abort(", "next(e", "reject(", "done(e", "cb(e")):
             return False
-    if _denies(view, unit, handler.start, handler.end):
+    if returns or _denies(view, unit, handler.start, handler.end):
         return False
-    return not returns
+    return guard.concept == "audit" or _reached_unchecked(tried, view, unit, guard)
+
+
+def _reached_unchecked(tried: Stmt, view: View, unit: Unit, guard: Fact) -> bool:
+    """Whether guarded code runs after the handler: work inside the try is skipped with the check that failed."""
+    at = next((n for n, s in enumerate(tried.body) if s.start <= guard.start < s.end), len(tried.body))
+    holder = tried.body[at] if at < len(tried.body) else None
+    if holder is not None and (holder.kind == "return" or (holder.kind == "assign" and all(t.kind in ("name", "list", "dict") for t in holder.targets))):
+        return False  # what follows is the failure's path, or the outcome is in a variable that the code looks at
+    if tried.orelse or any(s.kind != "assign" for s in tried.body[at + 1 :]):
+        return False
+    rest = _rest(unit.body, tried)
+    if not rest:
+        return True  # the whole function is the check, or a callback
+    first = rest[0]
+    refuses = first.kind == "raise" or (first.kind == "return" and (first.value is None or first.value.name in ("False", "false", "None", "null", "undefined")))
+    return not refuses and not (first.kind == "return" and _denies(view, unit, first.start, first.end))
+
+
+def _rest(body: tuple[Stmt, ...], wanted: Stmt) -> tuple[Stmt, ...] | None:
+    """Statements that run after one of the body's, nested blocks included; the next round of a loop is not followed."""
+    for at, stmt in enumerate(body):
+        if stmt is wanted:
+            return body[at + 1 :]
+        for block in (stmt.body, stmt.orelse, stmt.final, *(h.body for h in stmt.handlers)):
+            found = _rest(block, wanted)
+            if found is not None:
+                return found if stmt.kind in ("for", "while") and found else found + body[at + 1 :]
+    return None
 
 
 # -- claims --------------------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from agentreview.syntax.parse import NotReviewed, generated, language_of, parse_
 COUNTED = ("audit", "trail", "authn", "object-check", "membership", "scope", "token-check", "validate", "redact")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Claimed:
     """A claim with its position among equal ones, and whether the version before had it."""
 
@@ -34,7 +34,7 @@ class Claimed:
     existing: bool
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class FileResult:
     """What the policies say about one file. ``failed`` is a reason why the answer is incomplete."""
 

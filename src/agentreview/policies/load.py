@@ -167,7 +167,7 @@ def _catalogue(compiled: Mapping[str, Any], mark: str) -> Catalogue:
             for c in raw["checks"]
         )  # fmt: skip
         policies.append(Policy(id=raw["id"], rule=rule, checks=checks, needs=tuple(raw["needs"]), skip=tuple(raw["skip"]), superseded_by=raw["superseded_by"]))
-    return Catalogue(tuple(policies), tuple(compile_framework(f) for f in compiled["frameworks"]), mark, frozenset(p.id for p in policies))
+    return Catalogue(tuple(policies), tuple(Framework(f) for f in compiled["frameworks"]), mark, frozenset(p.id for p in policies))
 
 
 # -- compiling -----------------------------------------------------------------------------------------------------
@@ -175,14 +175,18 @@ def _catalogue(compiled: Mapping[str, Any], mark: str) -> Catalogue:
 
 def compile_files(files: Mapping[str, bytes], root: str) -> dict[str, Any]:
     """Check and compile all files to plain JSON data. Raises ConfigError for the first mistake."""
-    citations = frozenset(_yaml(files.get("citations.yml", b"{}"), f"{root}/citations.yml", 0).get("citations", {}))
     policies, frameworks = [], []
-    for name, data in files.items():
-        where = f"{root}/{name}"
-        if name.startswith("frameworks/"):
-            frameworks.append(_framework(_yaml(data, where, 0), where))
-        elif name.endswith(".md"):
-            policies.append(_policy(data.decode("utf-8"), name, where, citations))
+    where = f"{root}/citations.yml"
+    try:
+        citations = frozenset(_yaml(files.get("citations.yml", b"{}"), where, 0).get("citations", {}))
+        for name, data in files.items():
+            where = f"{root}/{name}"
+            if name.startswith("frameworks/"):
+                frameworks.append(_framework(_yaml(data, where, 0), where))
+            elif name.endswith(".md"):
+                policies.append(_policy(data.decode("utf-8"), name, where, citations))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:  # a list for a name, a number for a list
+        raise ConfigError(f"a value is not of the kind its key takes ({error})", path=where, fix="See policies/README.md") from error
     return {"format": _FORMAT, "policies": sorted(policies, key=lambda p: str(p["id"])), "frameworks": frameworks}
 
 
@@ -276,6 +280,8 @@ def _check(raw: Any, wrong: Any) -> dict[str, Any]:
     for concept in (*concepts, *raw.get("require", ()), *raw.get("unless", ()), *raw.get("into", ())):
         if concept not in CONCEPTS:
             raise wrong(f"unknown concept {concept!r}", str(concept))
+    if raw.get("hit", "suspect") not in {h.value for h in Hit}:
+        raise wrong(f"hit {raw['hit']!r} is neither violation nor suspect", "hit:")
     if raw["form"] == "match":
         _try_rule(raw, wrong)
     return {

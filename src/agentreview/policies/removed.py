@@ -18,7 +18,7 @@ _DATA = frozenset({"read", "write", "delete", "raw-sql", "generic-read", "generi
 _DENIAL = re.compile(r"\b40[13]\b|forbidden|permission|unauthor|authoriz|notallowed|accessdenied|notauthenticated", re.IGNORECASE)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Removal:
     """A claim that holds unless the control of this concept turned up elsewhere in the change."""
 
@@ -55,12 +55,14 @@ def _units(policy: Policy, check: Check, change: FileChange, before: View, after
             gone = _missing(concept, old_own, new_own)
             if gone is None or _reach(concept, after, new) >= _reach(concept, before, unit):
                 continue
+            if concept == "validate" and id(new) not in after.analysis.endpoints and not any(f.concept in _DATA for f in new_own):
+                continue  # a form or page that parses its own state guards nothing
             if concept == "authn" and after.facts.access.default == "deny" and new.kind != "module":
                 continue
             if concept in ("object-check", "membership", "scope") and _limited(new_own) > _limited(old_own):
                 continue  # the check became a predicate of the query
             yield Removal(_claim(policy, check, change, before, after, unit, new, gone), concept)
-        if "scope" in check.concepts:
+        if "scope" in check.concepts and _limited(new_own) < _limited(old_own) and _questions(new_own) <= _questions(old_own):
             for gone in _unscoped(old_own, new_own):
                 yield Removal(_claim(policy, check, change, before, after, unit, new, gone, what="the tenant predicate of "), "query-scope")
         if "authn" in check.concepts:
@@ -85,6 +87,10 @@ def _missing(concept: str, old: list[Fact], new: list[Fact]) -> Fact | None:
     old_count = sum(f.concept == concept for f in old)
     new_count = sum(f.concept == concept for f in new)
     return missing if new_count < old_count else None
+
+
+def _questions(facts: list[Fact]) -> int:
+    return sum(f.concept in ("object-check", "membership", "scope") for f in facts)
 
 
 def _limited(facts: list[Fact]) -> int:

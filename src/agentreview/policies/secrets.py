@@ -24,7 +24,7 @@ _UNQUOTED = re.compile(rf"(?i)^\s*(?:export\s+|-\s+)?({_NAME})\s*[=:]\s*()([^\s\
 _CONFIG = re.compile(r"(?:^|/)(?:\.env[\w.-]*|[^/]*\.(?:env|ini|cfg|conf|properties|ya?ml|toml|json|tfvars))$")
 _PLACEHOLDER = re.compile(
     r"(?i)example|changeme|change[_-]?me|placeholder|your[_-]|<[^>]+>|\.\.\.|x{4,}|\*{3,}|dummy|sample|foobar|redacted|insert|todo|fixme|\$\{|\{\{|%\(|process\.env|os\.environ|getenv|"
-    r"^(?:test|fake|mock|secret|password|token|none|null|undefined|true|false|admin|root|postgres|default)[\w-]{0,12}$|^(.)\1+$|^[a-z]+(?:[-_ .][a-z]+)*$|^[A-Z]+(?:_[A-Z]+)*$|^/|^https?://[^:@]*$|^(?:12345|abcdef|qwerty)"
+    r"^(?:test|fake|mock|secret|password|token|none|null|undefined|true|false|admin|root|postgres|default)[\w-]{0,12}$|^(.)\1+$|^[-_ .]*[a-z]+(?:[-_ .:/][a-z]+)*[-_ .:]*$|^[A-Z]+(?:_[A-Z]+)*$|^/|^https?://[^:@]*$|^(?:12345|abcdef|qwerty)"
 )
 _CODE_VALUE = re.compile(r"^[A-Za-z_$][\w$]*(?:\.[\w$]+)+\(?|^[A-Za-z_]\w*\(|^\w+\[")
 _LOCKFILES = re.compile(r"(?:^|/)(?:package-lock\.json|yarn\.lock|pnpm-lock\.yaml|poetry\.lock|uv\.lock|Pipfile\.lock|Cargo\.lock|go\.sum|composer\.lock|Gemfile\.lock)$")
@@ -107,7 +107,7 @@ def _is_secret_value(name: str, value: str) -> bool:
     if _PLACEHOLDER.search(value) or _CODE_VALUE.match(value) or value.startswith(("$", "%", "{", "env(", "vault:", "sops:", "arn:", "!")):
         return False
     last = name.rsplit(".", 1)[-1].lower()
-    if re.search(r"(?:url|uri|path|file|name|type|length|policy|field|header|param|prefix|format|regex|pattern|label|hint|placeholder|expir\w*|ttl|id|endpoint|class|kind|count|version|algorithm|alg|scheme|label|title|message|text|key_?name)$", last):
+    if re.search(r"(?:url|uri|path|file|name|type|length|policy|field|header|param|prefix|format|regex|pattern|label|hint|placeholder|expir\w*|ttl|id|endpoint|class|kind|count|version|algorithm|alg|scheme|label|title|message|text|key_?name|session_key|cache_key|storage_key|cookie|code)$", last):
         return False
     classes = sum(bool(re.search(p, value)) for p in (r"[a-z]", r"[A-Z]", r"\d", r"[^A-Za-z0-9]"))
     return classes >= 3 or (classes >= 2 and _entropy(value) >= 3.0)
@@ -139,6 +139,11 @@ def _detected(line: str) -> Iterator[tuple[str, str]]:
     for kind, detector in _detectors:
         for value in detector.analyze_string(line):  # type: ignore[attr-defined]
             found = value if isinstance(value, str) else str(value)
+            if len(found) < 8:  # some detectors give back the token's prefix alone
+                whole = re.search(re.escape(found) + r"[-_][\w-]{16,}", line)
+                found = whole.group() if whole else found
+            if kind.startswith("Basic Auth") and re.search(r"[{}<>$%]", found.replace("%40", "")):
+                continue  # f"amqp://{user}:{password}@{host}": the value is filled in elsewhere
             if found and not _PLACEHOLDER.search(found.removeprefix("AKIA")) and not line.rstrip().endswith(("EXAMPLE'", 'EXAMPLE"')):
                 yield kind, found
     for known in _FALLBACK.finditer(line):

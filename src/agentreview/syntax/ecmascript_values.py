@@ -1,4 +1,4 @@
-"""Expressions, patterns and types of TypeScript and JavaScript (grammar: tree-sitter-typescript through ast-grep).
+"""Expressions and functions of TypeScript and JavaScript.
 
 Positions of children are used instead of field look-ups where the grammar fixes them: every call into the parser
 costs as much as a few lines of Python.
@@ -6,33 +6,33 @@ costs as much as a few lines of Python.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from ast_grep_py import SgNode
-
-from agentreview.syntax.lowering import EXTRAS, MAX_DEPTH, Lowering, TooDeepError, named
+from agentreview.syntax.ecmascript_types import (
+    CALLBACK,
+    TRANSPARENT,
+    Types,
+    bound_names,
+    target_name,
+    unescaped,
+    unquoted,
+    unwrap,
+)
+from agentreview.syntax.lowering import EXTRAS, MAX_DEPTH, TooDeepError, named
 from agentreview.syntax.tree import Arg, Expr, Param, Stmt, Unit
 
+if TYPE_CHECKING:
+    from ast_grep_py import SgNode
+
 FUNCTIONS = frozenset({"arrow_function", "function_expression", "generator_function"})
-TRANSPARENT = frozenset(
-    ["parenthesized_expression", "await_expression", "as_expression", "satisfies_expression", "non_null_expression", "type_assertion", "instantiation_expression", "jsx_expression"]
-)
 _CALLS = frozenset({"call_expression", "new_expression"})
 _LINKS = TRANSPARENT | _CALLS | {"member_expression", "subscript_expression"}
 _NAMES = frozenset({"identifier", "this", "super", "import", "property_identifier", "private_property_identifier"})
-_KEYS = frozenset({"property_identifier", "private_property_identifier", "identifier", "number"})
 _JSX = frozenset({"jsx_element", "jsx_self_closing_element", "jsx_fragment", "jsx_opening_element"})
-_UNIONS = frozenset({"union_type", "intersection_type"})
-_TYPE_NAMES = frozenset({"type_identifier", "predefined_type", "identifier", "this_type", "this"})
-_MEMBERS = frozenset({"property_signature", "method_signature", "required_parameter", "optional_parameter", "index_signature"})
-_NOT_TYPES = EXTRAS | {"formal_parameters", "type_parameters", "property_identifier", "asserts", "mapped_type_clause"}
-_ESCAPE = re.compile(r"\\(u\{[0-9a-fA-F]{1,6}\}|u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|\r\n|.)", re.DOTALL)
-_PLAIN = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "v": "\v", "0": "\0", "\n": "", "\r\n": ""}
-CALLBACK = "<callback>"
 
 
-class Values(Lowering):
+class Values(Types):
     """Everything that has a value. Statements and classes are the subclass's."""
 
     wrapped: Unit | None = None
@@ -174,7 +174,9 @@ class Values(Lowering):
     def function_value(self, node: SgNode, name: str, *, anonymous: bool = False) -> Expr:
         """Lower an arrow or function expression."""
         own = node.field("name") if name == CALLBACK else None
-        return self.expr("func", node, unit=self.function(node, own.text() if own is not None else name, anonymous=anonymous))
+        return self.expr(
+            "func", node, unit=self.function(node, own.text() if own is not None else name, anonymous=anonymous)
+        )
 
     def function(
         self,
@@ -240,7 +242,15 @@ class Values(Lowering):
             if target.kind == "spread" and target.items:
                 target = target.items[0]
             simple = target.kind == "name"
-            out.append(Param(target.name if simple else "", annotation, default, tuple(decorators), () if simple else bound_names(target)))
+            out.append(
+                Param(
+                    target.name if simple else "",
+                    annotation,
+                    default,
+                    tuple(decorators),
+                    () if simple else bound_names(target),
+                )
+            )
         return tuple(out)
 
     def decorator(self, node: SgNode) -> Expr:
@@ -248,52 +258,7 @@ class Values(Lowering):
         inner = named(node)
         return self.value(inner[0] if inner else None)
 
-    # -- patterns -----------------------------------------------------------------------------------------------
-
-    def pattern(self, node: SgNode) -> Expr:
-        """Lower what is assigned to. Default values are ignored."""
-        kind = node.kind()
-        while kind in ("assignment_pattern", "object_assignment_pattern"):
-            node = named(node)[0]
-            kind = node.kind()
-        if kind in ("identifier", "shorthand_property_identifier_pattern"):
-            return self.leaf("name", node)
-        self.deeper()
-        if kind == "object_pattern":
-            out = self.expr("dict", node, args=tuple(self.property_pattern(child) for child in named(node)))
-        elif kind == "array_pattern":
-            out = self.expr("list", node, items=tuple(self.pattern(child) for child in named(node)))
-        elif kind == "rest_pattern":
-            out = self.expr("spread", node, items=tuple(self.pattern(child) for child in named(node)))
-        else:
-            out = self.value(node, kind)
-        self.depth -= 1
-        return out
-
-    def property_pattern(self, node: SgNode) -> Arg:
-        """Lower one property of an object pattern."""
-        kind = node.kind()
-        if kind == "pair_pattern":
-            parts = named(node)
-            return Arg(self.key(parts[0]), self.pattern(parts[-1]))
-        value = self.pattern(node)
-        if kind == "rest_pattern":
-            return Arg(None, value.items[0] if value.items else value, spread=True)
-        return Arg(value.name, value)
-
     # -- objects ------------------------------------------------------------------------------------------------
-
-    def key(self, node: SgNode) -> str | None:
-        """Return a property's name, or ``None`` for one that is computed."""
-        kind = node.kind()
-        if kind in _KEYS:
-            return node.text()
-        if kind == "computed_property_name":
-            inner = named(node)
-            if not inner or inner[0].kind() != "string":
-                return None
-            node, kind = inner[0], "string"
-        return _unquoted(node.text()) if kind == "string" else None
 
     def property(self, node: SgNode, kind: str) -> Arg:
         """Lower one property of an object literal."""
@@ -313,108 +278,11 @@ class Values(Lowering):
             return Arg(None, self.value(inner[0] if inner else None), spread=True)
         return Arg(None, self.value(node, kind))
 
-    # -- types --------------------------------------------------------------------------------------------------
-
-    def type_(self, node: SgNode) -> Expr:
-        """Lower a type: names, ``Repository<Patient>`` as a subscript, everything else as ``other``."""
-        kind = node.kind()
-        while kind in ("type_annotation", "parenthesized_type", "readonly_type"):
-            inner = named(node)
-            if not inner:
-                break
-            node = inner[0]
-            kind = node.kind()
-        if kind in _TYPE_NAMES:
-            return self.leaf("name", node)
-        self.deeper()
-        if kind == "generic_type":
-            base, *rest = named(node)
-            items = tuple(self.type_(item) for group in rest for item in named(group))
-            out = self.expr("sub", node, "", self.type_(base), items)
-        elif kind in ("nested_type_identifier", "nested_identifier"):
-            out = self.qualified(node)
-        elif kind in _UNIONS:
-            out = self.expr("other", node, kind, items=self.union(node))
-        elif kind == "literal_type":
-            out = self.values(node)[0]
-        elif kind == "type_query":
-            out = self.expr("other", node, kind, items=tuple(self.value(c) for c in named(node) if c.kind() != "type_arguments"))
-        elif kind in _MEMBERS:
-            out = self.expr("other", node, kind, items=tuple(self.type_(c) for c in named(node) if c.kind() == "type_annotation"))
-        elif kind in ("string", "number", "template_string", "template_literal_type"):
-            out = self.expr("other", node, kind)
-        else:
-            out = self.expr("other", node, kind, items=tuple(self.type_(c) for c in node.named_children() if c.kind() not in _NOT_TYPES))
-        self.depth -= 1
-        return out
-
-    def qualified(self, node: SgNode) -> Expr:
-        """Lower ``A.B.C`` in a type."""
-        links: list[tuple[SgNode, list[SgNode]]] = []
-        while node.kind() in ("nested_type_identifier", "nested_identifier"):
-            parts = named(node)
-            links.append((node, parts))
-            node = parts[0]
-        base = self.leaf("name", node)
-        for link, parts in reversed(links):
-            base = self.expr("attr", link, parts[-1].text(), base)
-        return base
-
-    def union(self, node: SgNode) -> tuple[Expr, ...]:
-        """Lower the members of a union or intersection, which the grammar nests to the left."""
-        members: list[SgNode] = []
-        stack = [node]
-        while stack:
-            current = stack.pop()
-            if current.kind() in _UNIONS:
-                stack.extend(named(current))
-            else:
-                members.append(current)
-        return tuple(self.type_(member) for member in reversed(members))
-
-
-def unwrap(node: SgNode) -> tuple[SgNode, str]:
-    """Look through parentheses, casts and assertions. Returns the node and its kind."""
-    kind = node.kind()
-    while kind in TRANSPARENT:
-        parts = named(node)
-        if not parts:
-            break
-        node = parts[-1] if kind == "type_assertion" else parts[0]
-        kind = node.kind()
-    return node, kind
-
-
-def bound_names(target: Expr) -> tuple[str, ...]:
-    """Return the local names a pattern binds, in order."""
-    out: list[str] = []
-    stack = [target]
-    while stack:
-        node = stack.pop()
-        if node.kind == "name":
-            out.append(node.name)
-        elif node.kind in ("dict", "list", "spread"):
-            stack.extend(reversed([*node.items, *(arg.value for arg in node.args)]))
-    return tuple(out)
-
 
 def _callee(root: str, attributes: list[str], label: str) -> str:
     """Name a callback ``router.get('/patients/:id')``. The middle of a long chain says nothing about it."""
     shown = attributes if len(attributes) < 4 else attributes[-1:]
     return ".".join((root, *shown)) + f"('{label[:80]}')"
-
-
-def _unquoted(text: str) -> str:
-    inner = text[1:-1]
-    return _ESCAPE.sub(_unescape, inner) if "\\" in inner else inner
-
-
-def _unescape(match: re.Match[str]) -> str:
-    code = match.group(1)
-    if len(code) > 2:
-        point = int(code[1:].strip("{}"), 16)
-        return chr(point) if point < 0xD800 or 0xDFFF < point < 0x110000 else match.group(0)
-    return _PLAIN.get(code, code)
 
 
 # -- one function a kind ------------------------------------------------------------------------------------------
@@ -426,7 +294,7 @@ def _group(low: Values, node: SgNode, kind: str) -> Expr:
 
 def _string(low: Values, node: SgNode, kind: str) -> Expr:  # noqa: ARG001
     out = low.leaf("str", node)
-    out.name = _unquoted(out.name)
+    out.name = unquoted(out.name)
     return out
 
 
@@ -440,7 +308,7 @@ def _template(low: Values, node: SgNode, kind: str) -> Expr:  # noqa: ARG001
             holes.extend(low.values(part))
         elif part_kind not in EXTRAS:
             text = low.text(part)
-            literal.append(_ESCAPE.sub(_unescape, text) if part_kind == "escape_sequence" else text)
+            literal.append(unescaped(text) if part_kind == "escape_sequence" else text)
     return low.expr("fstr" if holes else "str", node, "".join(literal), None, tuple(holes))
 
 
@@ -449,7 +317,7 @@ def _constant(low: Values, node: SgNode, kind: str) -> Expr:  # noqa: ARG001
 
 
 def _binary(low: Values, node: SgNode, kind: str) -> Expr:
-    """Lower ``a + b + c - d``: the grammar nests to the left, one level a term. Equal operators make one flat list."""
+    """Lower ``a + b + c - d``, which nests to the left, one level a term. Equal operators make one flat list."""
     spine: list[tuple[SgNode, str, SgNode]] = []
     current = node
     while kind == "binary_expression":
@@ -469,7 +337,9 @@ def _binary(low: Values, node: SgNode, kind: str) -> Expr:
 
 def _unary(low: Values, node: SgNode, kind: str) -> Expr:  # noqa: ARG001
     operator = next((c.kind() for c in node.children() if not c.is_named()), "")
-    return low.expr("not" if operator == "!" else "other", node, "" if operator == "!" else operator, None, low.values(node))
+    return low.expr(
+        "not" if operator == "!" else "other", node, "" if operator == "!" else operator, None, low.values(node)
+    )
 
 
 def _ternary(low: Values, node: SgNode, kind: str) -> Expr:
@@ -496,15 +366,6 @@ def _assignment(low: Values, node: SgNode, kind: str) -> Expr:
     for link, target in reversed(links):
         out = low.expr("other", link, ":=", None, (target, out))
     return out
-
-
-def target_name(target: Expr) -> str:
-    """Name of a function that is assigned to ``target``."""
-    if target.kind in ("name", "attr"):
-        return target.name
-    if target.kind == "sub" and target.items and target.items[0].kind == "str":
-        return target.items[0].name
-    return CALLBACK
 
 
 def _augmented(low: Values, node: SgNode, kind: str) -> Expr:  # noqa: ARG001

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from agentreview.globs import matches as path_matches
-from agentreview.syntax.frameworks import Entry, Matchers
+from agentreview.syntax.frameworks import Entry, LazyEntry, Matchers
 from agentreview.syntax.lexicon import Lexicon, resource_name
 from agentreview.syntax.patterns import Link, chain, names
 from agentreview.syntax.queries import Predicate, is_statement, predicate, sql_of
@@ -30,10 +30,11 @@ _SERVICE_TYPES = frozenset("Session AsyncSession Request Response HttpRequest Ht
 _FILTERS = frozenset("filter filter_by where andWhere exclude get_queryset scoped".split())
 _COMPARISONS = frozenset({"==", "!=", "===", "!==", "is", "is not", "in", "not in", "<>"})
 _SENT = frozenset({"Header", "Query", "Body", "Headers", "Path", "Param", "Form", "Cookie"})  # how a parameter says the client fills it
+_CREATES = frozenset("create acreate save asave add add_all merge insert insertMany createMany createManyAndReturn bulk_create abulk_create bulkCreate values bulk_insert_mappings".split())
 _HOOK_DECORATORS = frozenset({"before_request", "before_app_request", "middleware"})
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Fact:
     """One thing the code does. ``call`` is its callee chain, ``labels`` what a sink would reveal."""
 
@@ -61,7 +62,7 @@ class Fact:
     via: str = ""  # the helper or base class that lends it
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Endpoint:
     """A unit that answers requests: where it is registered and what runs in front of it."""
 
@@ -73,7 +74,7 @@ class Endpoint:
     guessed: bool = False  # by the name of its first parameter alone: a helper or a middleware looks the same
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class UnitFacts:
     """Facts a unit itself holds: in its body, its decorators and parameters; and the helpers it calls."""
 
@@ -86,7 +87,7 @@ class UnitFacts:
     tenant_inputs: list[Expr] = field(default_factory=list)
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Analysis:
     """Everything known of one version of one file."""
 
@@ -107,7 +108,7 @@ class Analysis:
 
 def analyse(module: Module, path: str, matchers: Matchers, lexicon: Lexicon) -> Analysis:
     """Read every unit of the module. Linear in its size."""
-    reader = _Reader(module, path, matchers, lexicon)
+    reader = _Reader(module, path, matchers, lexicon.for_file(path, module.source))
     return reader.run()
 
 
@@ -200,8 +201,7 @@ class _Reader:
             part = links[:size]
             out = []
             for pattern, value in index.candidates(part):
-                entry = value
-                assert isinstance(entry, Entry)  # noqa: S101 - the index holds what matchers() filed
+                entry = _entry(value)
                 if entry.framework in self.active and self.conditions(entry, part):
                     _, captured, argument = pattern.match(part)
                     out.append((entry, captured, argument))
@@ -216,9 +216,9 @@ class _Reader:
         if known is None:
             found = set()
             for size in range(len(links), 0, -1):
-                for _, entry in self.matchers.calls.candidates(links[:size]):
-                    if isinstance(entry, Entry) and entry.concept in _VALUES and entry.framework in self.active:
-                        found.add(entry.concept)
+                for _, value in self.matchers.calls.candidates(links[:size]):
+                    if isinstance(value, LazyEntry) and value.concept in _VALUES and value.framework in self.active:
+                        found.add(value.concept)
             known = self.concepts_memo[key] = frozenset(found)
         return known
 
@@ -226,7 +226,8 @@ class _Reader:
         if entry.object is not None and (len(links) < 2 or not entry.object.matches(links[-2].name)):
             return False
         if entry.kind == "call" and links[-1].args is None and entry.concept not in _VALUES and entry.concept != "scope":
-            return False
+            if entry.concept != "authn" or not links[-1].name.startswith("is"):  # request.user.is_staff is a question too
+                return False
         args = [a for link in links for a in (link.args or ())]
         for pairs, wanted in ((entry.where, True), (entry.unless_where, False)):
             for key, value in pairs:
@@ -334,7 +335,8 @@ class _Reader:
                     self.analysis.endpoints.setdefault(id(unit), Endpoint(unit, entry.framework, line=unit.header_line, guessed=True))
             for entry in self.matchers.kinds.get("file", ()):
                 if entry.function is not None and entry.function.matches(unit.name) and unit.exported and _path_matches(self.path, entry.text):
-                    self.analysis.endpoints.setdefault(id(unit), Endpoint(unit, entry.framework, line=unit.header_line))
+                    where = re.split(r"(?:^|/)(?:app|pages)/", self.path)[-1]
+                    self.analysis.endpoints.setdefault(id(unit), Endpoint(unit, entry.framework, path=where, line=unit.header_line))
 
     def param_facts(self, unit: Unit, param: Param, own: UnitFacts) -> bool:
         """Facts of one parameter (dependencies, annotated types). True when it carries the verified caller."""
@@ -656,8 +658,8 @@ class _Scope:
         held = self.evaluator.env.get(f"self.{links[1].name}", NOTHING) if len(links) > 1 and links[0].name in ("self", "this") else NOTHING
         if not fact.resource and held.resource:  # self.get_object(): the row of the class's model
             fact.resource, fact.phi = held.resource, self.lexicon.phi_resource(held.resource)
-        fact.keyed = found.keyed
-        fact.scoped = found.scoped or base.scoped or held.scoped
+        fact.keyed = found.keyed and not (fact.concept == "write" and links[-1].name in _CREATES)
+        fact.scoped = found.scoped or base.scoped or held.scoped or _class_rows(links)
         fact.owned = found.owned or base.owned or held.owned
         fact.tainted = found.request
         fact.single = fact.single or found.single
@@ -764,7 +766,18 @@ class _Scope:
         return out
 
 
+def _entry(value: object) -> Entry:
+    if not isinstance(value, LazyEntry):
+        raise TypeError("the index holds what matchers() filed")
+    return value.get()
+
+
 # -- small helpers -------------------------------------------------------------------------------------------------
+
+
+def _class_rows(links: list[Link]) -> bool:
+    """``self.get_queryset().filter(…)``: which rows the view may see is decided, and judged, in get_queryset."""
+    return len(links) > 2 and links[0].name in ("self", "super") and links[1].name in ("get_queryset", "filter_queryset", "get_object")
 
 
 def _link(name: str) -> Link:

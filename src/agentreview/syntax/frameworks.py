@@ -7,10 +7,10 @@ this module makes the matchers from those.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from agentreview.syntax.patterns import Glob, Index, Pattern, compile_patterns, glob
+from agentreview.syntax.patterns import Glob, Index, compile_patterns, glob
 
 CONCEPTS = frozenset(
     "endpoint job authn opening object-check audit audit-off read write delete raw-sql log respond raise send request "
@@ -22,7 +22,7 @@ MODIFIERS = frozenset(
 )
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Entry:
     """One spelling of one concept."""
 
@@ -30,7 +30,6 @@ class Entry:
     concept: str
     kind: str
     text: str
-    patterns: tuple[Pattern, ...] = ()
     globs: Glob | None = None
     object: Glob | None = None
     single: bool = False
@@ -46,24 +45,43 @@ class Entry:
     base: Glob | None = None
 
 
-@dataclass(slots=True, eq=False)
 class Framework:
     """A framework file: its entries, and the imports that make it active (none = always)."""
 
-    id: str
-    languages: frozenset[str]
-    imports: tuple[str, ...]
-    entries: tuple[Entry, ...]
+    __slots__ = ("entries", "id", "imports", "languages")
+
+    def __init__(self, data: Mapping[str, Any]) -> None:
+        self.id = str(data["id"])
+        self.languages = frozenset(data["languages"])
+        self.imports = tuple(data.get("imports") or ())
+        self.entries = [(concept, raw) for concept, raws in data["concepts"].items() for raw in raws or ()]
 
 
-@dataclass(slots=True)
+class LazyEntry:
+    """An entry that is compiled when a chain first matches its pattern: most files need few of them."""
+
+    __slots__ = ("_entry", "concept", "framework", "raw")
+
+    def __init__(self, framework: str, concept: str, raw: str | Mapping[str, Any]) -> None:
+        self.framework, self.concept, self.raw = framework, concept, raw
+        self._entry: Entry | None = None
+
+    def get(self) -> Entry:
+        """Return the compiled entry."""
+        if self._entry is None:
+            self._entry = compile_entry(self.framework, self.concept, self.raw)
+        return self._entry
+
+
 class Matchers:
     """All entries for one language, filed for fast look-up. ``imports`` says when a framework is active."""
 
-    calls: Index = field(default_factory=Index)
-    decorators: Index = field(default_factory=Index)
-    kinds: dict[str, list[Entry]] = field(default_factory=dict)
-    imports: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    __slots__ = ("calls", "decorators", "imports", "kinds")
+
+    def __init__(self) -> None:
+        self.calls, self.decorators = Index(), Index()
+        self.kinds: dict[str, list[Entry]] = {}
+        self.imports: dict[str, tuple[str, ...]] = {}
 
     def active(self, imported: Iterable[str]) -> frozenset[str]:
         """Return the ids of the frameworks a module with these imports uses."""
@@ -95,7 +113,7 @@ def compile_entry(framework: str, concept: str, raw: str | Mapping[str, Any]) ->
         single=bool(data.get("single")), bulk=bool(data.get("bulk")), resource=int(data.get("resource", -1)), **pairs,
     )  # fmt: skip
     if kind in ("call", "decorator", "route"):
-        entry.patterns = compile_patterns(text)
+        compile_patterns(text)  # only to say what is wrong with it: the index compiles its own when it is needed
     else:
         entry.globs = glob(text)
     for name in ("object", "value", "unless", "argument", "of", "function"):
@@ -115,15 +133,14 @@ def _constant(value: Any) -> str:
 
 
 def compile_framework(data: Mapping[str, Any]) -> Framework:
-    """Compile a framework file's data. Raises ValueError naming the entry that is wrong."""
-    entries: list[Entry] = []
+    """Check every entry of a framework file. Raises ValueError naming the entry that is wrong."""
     for concept, raws in data["concepts"].items():
         for number, raw in enumerate(raws or (), 1):
             try:
-                entries.append(compile_entry(data["id"], concept, raw))
+                compile_entry(data["id"], concept, raw)
             except (ValueError, TypeError, KeyError) as error:
                 raise ValueError(f"{concept} entry {number}: {error}") from error
-    return Framework(data["id"], frozenset(data["languages"]), tuple(data.get("imports") or ()), tuple(entries))
+    return Framework(data)
 
 
 def matchers(frameworks: Iterable[Framework], language: str) -> Matchers:
@@ -133,11 +150,12 @@ def matchers(frameworks: Iterable[Framework], language: str) -> Matchers:
         if language not in framework.languages:
             continue
         out.imports[framework.id] = framework.imports
-        for entry in framework.entries:
-            if entry.kind in ("call", "route", "decorator"):
-                index = out.decorators if entry.kind == "decorator" else out.calls
-                for pattern in entry.patterns:
-                    index.add(pattern, entry)
+        for concept, raw in framework.entries:
+            kind = "call" if isinstance(raw, str) else next((k for k in ("call", "route", "decorator") if k in raw), "")
+            if kind:
+                text = raw if isinstance(raw, str) else str(raw[kind])
+                (out.decorators if kind == "decorator" else out.calls).add(text, LazyEntry(framework.id, concept, raw))
             else:
+                entry = compile_entry(framework.id, concept, raw)
                 out.kinds.setdefault(entry.kind, []).append(entry)
     return out

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from agentreview import vocabulary
 from agentreview.facts import Facts
-from agentreview.syntax.frameworks import Framework, compile_framework
+from agentreview.syntax.frameworks import Framework
 
 # Names a tenant key goes by when the project has not said ([facts.tenant] key). Compared without underscores, lower case.
 TENANT_WORDS = (
@@ -23,6 +23,15 @@ _KEYS = frozenset("id pk uuid slug guid key code token externalid publicid numbe
 _NAME = re.compile(r"^[A-Za-z_$][\w$*.]*$")
 
 
+# Models and people that are everyday words outside health care: PHI only in files that speak of patients, or by facts.
+_EVERYDAY = frozenset("condition claim visit coverage procedure observation referral appointment admission specimen".split())
+_ANYBODY = frozenset("member subscriber resident participant subject dependent person chart admission consultation insured".split())
+_CLINICAL = re.compile(
+    r"(?i)patient(?!ly)|clinic|medical|medication|diagnosis|diagnoses|\bencounters?\b(?! an)|encounter_|physician|nurse|hospital|\bfhir|\bhl7|"
+    r"\b(?:ehr|emr|phi)\b|hipaa|prescription|therap|symptom|pharmac|\bicd|loinc|snomed|healthcare|health_|_health\b|lab_?result|allerg|immuni[sz]"
+)
+
+
 def flat(name: str) -> str:
     """Lower case without underscores: ``org_id`` and ``orgId`` are one name."""
     return name.replace("_", "").replace("-", "").lower()
@@ -31,8 +40,11 @@ def flat(name: str) -> str:
 class Lexicon:
     """Answers about names, remembered. One per configuration."""
 
-    def __init__(self, facts: Facts) -> None:
+    def __init__(self, facts: Facts, *, clinical: bool = True) -> None:
         self.facts = facts
+        self.clinical = clinical
+        self._elsewhere: Lexicon | None = None
+        self._own_models = frozenset(flat(n).removesuffix("s") for n in (*facts.phi.models, *facts.phi.tables))
         tenant = facts.tenant
         own = {flat(n) for n in (tenant.key, *tenant.aliases) if n}
         own |= {n.removesuffix("id") for n in own if n.endswith("id") and len(n) > 4} | {n + "id" for n in own if not n.endswith("id")}
@@ -42,7 +54,25 @@ class Lexicon:
         self.global_models = frozenset(flat(n) for n in tenant.global_models)
         self.field_tier = lru_cache(maxsize=20_000)(self._field_tier)
         self.phi_resource = lru_cache(maxsize=5_000)(self._phi_resource)
-        self.is_person = lru_cache(maxsize=5_000)(vocabulary.is_person_object)
+        self.is_person = lru_cache(maxsize=5_000)(self._is_person)
+
+    def for_file(self, path: str, source: str) -> Lexicon:
+        """The lexicon for one file: outside health care a claim is a token's, a member is a colleague, a visit is a hit."""
+        if not self.clinical or _CLINICAL.search(source) or _CLINICAL.search(path):
+            return self
+        if self._elsewhere is None:
+            self._elsewhere = Lexicon(self.facts, clinical=False)
+        return self._elsewhere
+
+    def _is_person(self, name: str) -> bool:
+        if not vocabulary.is_person_object(name):
+            return False
+        return self.clinical or not flat(name).removesuffix("s").endswith(tuple(_ANYBODY)) or flat(name).removesuffix("s") in self._own_models
+
+    def phi_variable(self, name: str) -> bool:
+        """Whether a variable nobody told us about holds a record: ``prescription`` does, ``condition`` may be anything."""
+        one = flat(name).removesuffix("s")
+        return not name[:1].isupper() and self.phi_resource(name) and (one not in _EVERYDAY or one in self._own_models)
 
     def _field_tier(self, name: str) -> str | None:
         if not name or name.isupper() or (name[0].isupper() and not name.isupper()):
@@ -54,6 +84,9 @@ class Lexicon:
         if not name:
             return False
         phi = self.facts.phi
+        one = flat(name).removesuffix("s")
+        if not self.clinical and one in _EVERYDAY and one not in self._own_models:
+            return False
         return vocabulary.is_phi_model(name, (*phi.models, *phi.tables), phi.not_phi)
 
     def tenant_key(self, name: str) -> bool:
@@ -112,4 +145,4 @@ def project_framework(facts: Facts, language: str) -> Framework:
         "redact": calls(*facts.egress.redactors),
         "log": [],
     }
-    return compile_framework({"id": "project", "languages": [language], "imports": [], "concepts": concepts})
+    return Framework({"id": "project", "languages": [language], "imports": [], "concepts": concepts})

@@ -23,7 +23,7 @@ _BROKEN: Config = {"rule": {"any": [{"kind": "ERROR"}, {"regex": "^$"}]}}
 
 
 class DoesNotParseError(Exception):
-    """The grammar found an error. ``line`` is 1-based. Patterns silently miss inside such a file: it must be skipped."""
+    """The grammar found an error. ``line`` is 1-based. Patterns silently miss in such a file: it must be skipped."""
 
     def __init__(self, line: int) -> None:
         super().__init__(f"syntax error near line {line}")
@@ -71,7 +71,14 @@ class Lowering:
         self.current = self.root
 
     def enter(
-        self, kind: str, name: str, node: SgNode, *, header: SgNode | None = None, first: SgNode | None = None, anonymous: bool = False
+        self,
+        kind: str,
+        name: str,
+        node: SgNode,
+        *,
+        header: SgNode | None = None,
+        first: SgNode | None = None,
+        anonymous: bool = False,
     ) -> Unit:
         """Open a unit below the current one and make it current. Leave it with :meth:`leave`.
 
@@ -86,7 +93,18 @@ class Lowering:
         parent = self.current
         qualname = name if parent.kind == "module" else f"{parent.qualname}.{name}"
         header_line = self.span(header)[2] if header is not None else line
-        unit = Unit(kind, name, qualname, line, end_line, start, end, parent=parent, anonymous=anonymous, header_line=header_line)
+        unit = Unit(
+            kind,
+            name,
+            qualname,
+            line,
+            end_line,
+            start,
+            end,
+            parent=parent,
+            anonymous=anonymous,
+            header_line=header_line,
+        )
         parent.children.append(unit)
         self.units.append(unit)
         self.current = unit
@@ -117,7 +135,7 @@ class Lowering:
         after = before if end <= self.newlines[before] else bisect_left(self.newlines, end, before)
         return start, end, before + 1, after + 1
 
-    def expr(
+    def expr(  # noqa: PLR0917 - keywords cost a tenth of the whole time
         self,
         kind: str,
         node: SgNode,
@@ -155,7 +173,9 @@ class Lowering:
 
     def unit_stmt(self, unit: Unit) -> Stmt:
         """Make the ``def`` or ``class`` statement of a unit."""
-        return Stmt("class" if unit.kind == "class" else "def", unit.line, unit.end_line, unit.start, unit.end, unit=unit)
+        return Stmt(
+            "class" if unit.kind == "class" else "def", unit.line, unit.end_line, unit.start, unit.end, unit=unit
+        )
 
     def text(self, node: SgNode) -> str:
         """Return the node's text in the source as it was given."""

@@ -14,12 +14,12 @@ up only those, and the answer for a chain of names is remembered.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from agentreview.syntax.tree import Arg, Expr
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Link:
     """One segment of a chain: its name, the arguments if it is called, the subscript key if it has one."""
 
@@ -65,7 +65,7 @@ def names(links: list[Link]) -> str:
     return ".".join(link.name for link in links)
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Glob:
     """Alternatives of names. The common shapes are string operations: compiling a regex costs more than a whole file."""
 
@@ -97,6 +97,7 @@ class Glob:
 
 _TOKENS = re.compile(r"(\*|\[[A-Za-z0-9_]+\])")
 _GLOBS: dict[str, Glob] = {}
+_ALTERNATIVES = re.compile(r"\|(?=\*\*\.)")
 
 
 def glob(text: str) -> Glob:
@@ -180,7 +181,7 @@ class Pattern:
 
 def compile_patterns(text: str) -> tuple[Pattern, ...]:
     """Compile ``pattern|**.pattern``: a bar in front of ``**.`` separates whole patterns, any other bar names."""
-    return tuple(compile_pattern(part) for part in re.split(r"\|(?=\*\*\.)", text))
+    return tuple(compile_pattern(part) for part in _ALTERNATIVES.split(text))
 
 
 def compile_pattern(text: str) -> Pattern:
@@ -208,37 +209,73 @@ def _split(text: str) -> list[str]:
     return [part.strip() for part in text.split(".")]
 
 
-@dataclass(slots=True)
+class Filed:
+    """Pattern text filed with what it stands for; compiled the first time a chain holds one of its names."""
+
+    __slots__ = ("_patterns", "text", "value")
+
+    def __init__(self, text: str, value: object) -> None:
+        self.text = text
+        self.value = value
+        self._patterns: tuple[Pattern, ...] | None = None
+
+    def first(self, links: list[Link]) -> Pattern | None:
+        """The first of its patterns that matches the chain."""
+        if self._patterns is None:
+            self._patterns = compile_patterns(self.text)
+        return next((pattern for pattern in self._patterns if pattern.match(links)[0]), None)
+
+
+def filing_names(text: str) -> tuple[str, ...]:
+    """Names of which a chain must hold one to match: those of the last segment without a glob; () if there is none."""
+    out: list[str] = []
+    for part in _ALTERNATIVES.split(text):
+        for raw in reversed(part.split(".")):
+            token = raw.strip().removesuffix("($R)").removesuffix("()")
+            if "*" not in token and "$" not in token and "[" not in token:
+                out.extend(name.strip() for name in token.split("|"))
+                break
+        else:
+            return ()
+    return tuple(out)
+
+
 class Index:
-    """Patterns filed by name; values are whatever the caller files (framework entries)."""
+    """Pattern texts filed by name; the answer for a chain of names is remembered."""
 
-    by_name: dict[str, list[tuple[Pattern, object]]] = field(default_factory=dict)
-    loose: list[tuple[Pattern, object]] = field(default_factory=list)
-    memo: dict[str, list[tuple[Pattern, object]]] = field(default_factory=dict)
+    __slots__ = ("by_name", "loose", "memo")
 
-    def add(self, pattern: Pattern, value: object) -> None:
-        """File a pattern under the literals of its rarest fixed segment."""
-        for segment in reversed(pattern.segments):
-            if segment.kind == "name" and segment.glob is not None and segment.glob.literal_only:
-                for name in segment.glob.literals:
-                    self.by_name.setdefault(name, []).append((pattern, value))
-                return
-        self.loose.append((pattern, value))
+    def __init__(self) -> None:
+        self.by_name: dict[str, list[Filed]] = {}
+        self.loose: list[Filed] = []
+        self.memo: dict[str, list[tuple[Pattern, object]]] = {}
+
+    def add(self, text: str, value: object) -> None:
+        """File a pattern under its rarest names."""
+        filed = Filed(text, value)
+        names = filing_names(text)
+        for name in names:
+            self.by_name.setdefault(name, []).append(filed)
+        if not names:
+            self.loose.append(filed)
 
     def candidates(self, links: list[Link]) -> list[tuple[Pattern, object]]:
-        """Return the patterns whose names occur in this chain (capturing and argument conditions still to be checked)."""
+        """Return the patterns that match this chain with what they stand for (other conditions are the caller's)."""
         key = ".".join([link.name + ("()" if link.args else "") for link in links])
         known = self.memo.get(key)
         if known is None:
-            seen: set[int] = set()
             known = []
-            for link in links:
-                for pair in self.by_name.get(link.name, ()):
-                    if id(pair) not in seen:
-                        seen.add(id(pair))
-                        known.append(pair)
-            known.extend(self.loose)
-            known = [pair for pair in known if pair[0].match(links)[0]]
+            seen: set[int] = set()
+            for filed in (f for link in links for f in self.by_name.get(link.name, ())):
+                if id(filed) not in seen:
+                    seen.add(id(filed))
+                    pattern = filed.first(links)
+                    if pattern is not None:
+                        known.append((pattern, filed.value))
+            for filed in self.loose:
+                pattern = filed.first(links)
+                if pattern is not None:
+                    known.append((pattern, filed.value))
             if len(self.memo) < 50_000:
                 self.memo[key] = known
         return known

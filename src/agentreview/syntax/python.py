@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from ast_grep_py import SgNode
+from agentreview.syntax.lowering import EXTRAS, MAX_DEPTH, Lowering, TooDeepError, named, parse
+from agentreview.syntax.tree import Arg, Expr, Handler, Module, Param, Stmt
 
-from agentreview.syntax.lowering import Lowering, TooDeepError, named, parse
-from agentreview.syntax.tree import Arg, Expr, Handler, Module, Param, Stmt, Unit
+if TYPE_CHECKING:
+    from ast_grep_py import SgNode
 
-_TRANSPARENT = frozenset({"parenthesized_expression", "await", "expression_statement", "type", "as_pattern_target", "constrained_type"})
-_LISTS = frozenset({"list", "tuple", "set", "expression_list", "pattern_list", "tuple_pattern", "list_pattern"})
-_CONSTANTS = frozenset({"integer", "float", "true", "false", "none", "ellipsis"})
+_TRANSPARENT = frozenset(
+    {"parenthesized_expression", "await", "expression_statement", "type", "as_pattern_target", "constrained_type"}
+)
+_LINKS = frozenset({"attribute", "call", "subscript"})
 _BINARY = frozenset({"binary_operator", "boolean_operator"})
-_PREFIX = re.compile(r"^[A-Za-z]*")
+_SPLATS = frozenset({"list_splat", "dictionary_splat", "list_splat_pattern", "dictionary_splat_pattern"})
+_JUMPS = frozenset(
+    {"pass_statement", "break_statement", "continue_statement", "global_statement", "nonlocal_statement"}
+)
+_NOT_HOLES = frozenset({"type_conversion", "format_specifier"})
+_STRING = re.compile(r"([A-Za-z]*)(\"\"\"|'''|\"|')")
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_PLAIN = {"n": "\n", "t": "\t", "\n": "", "\\": "\\", '"': '"', "'": "'"}
 
 
 def lower(source: str) -> Module:
     """Return the module, or raise DoesNotParseError / TooDeepError."""
     root = parse(source, "python")
     low = _Python(source, "python")
-    low.root.body = low.block(root)
+    try:
+        low.root.body = low.block(root)
+    except RecursionError:
+        raise TooDeepError from None
     return low.module(root)
 
 
@@ -31,23 +44,20 @@ class _Python(Lowering):
     def block(self, node: SgNode | None) -> tuple[Stmt, ...]:
         if node is None:
             return ()
-        self.depth += 1
-        if self.depth > 300:
-            raise TooDeepError
+        self.deeper()
         out: list[Stmt] = []
-        for child in named(node):
-            self.statement(child, out)
+        for child in node.named_children():
+            self.statement(child, child.kind(), out)
         self.depth -= 1
         return tuple(out)
 
-    def statement(self, node: SgNode, out: list[Stmt]) -> None:
-        kind = node.kind()
+    def statement(self, node: SgNode, kind: str, out: list[Stmt]) -> None:
         method = _STATEMENTS.get(kind)
         if method is not None:
             method(self, node, out)
-        elif kind in ("pass_statement", "break_statement", "continue_statement", "global_statement", "nonlocal_statement"):
+        elif kind in _JUMPS:
             out.append(self.stmt("other", node, op=kind.split("_", maxsplit=1)[0]))
-        else:
+        elif kind not in EXTRAS:
             for child in named(node):
                 if child.kind() == "block":
                     out.append(self.stmt("block", child, body=self.block(child)))
@@ -55,26 +65,34 @@ class _Python(Lowering):
                     out.append(self.stmt("expr", child, value=self.value(child)))
 
     def expression_statement(self, node: SgNode, out: list[Stmt]) -> None:
-        for child in named(node):
-            if child.kind() == "assignment":
+        for child in node.named_children():
+            kind = child.kind()
+            if kind == "assignment":
                 self.assignment(child, out)
-            elif child.kind() == "augmented_assignment":
-                targets = (self.value(child.field("left")),)
+            elif kind == "augmented_assignment":
                 operator = child.field("operator")
-                out.append(self.stmt("assign", child, targets=targets, value=self.value(child.field("right")), op=operator.text() if operator else ""))
-            else:
-                out.append(self.stmt("expr", child, value=self.value(child)))
+                target, value = self.value(child.field("left")), self.value(child.field("right"))
+                out.append(
+                    self.stmt("assign", child, targets=(target,), value=value, op=operator.text() if operator else "")
+                )
+            elif kind not in EXTRAS:
+                out.append(self.stmt("expr", child, value=self.value(child, kind)))
 
     def assignment(self, node: SgNode, out: list[Stmt]) -> None:
         targets: list[Expr] = []
         right: SgNode | None = node
-        annotation = node.field("type")
-        while right is not None and right.kind() == "assignment":
-            left = right.field("left")
-            if left is not None:
-                targets.append(self.value(left))
+        kind, last = "assignment", node
+        while right is not None and kind == "assignment":
+            last = right
+            targets.append(self.value(right.field("left")))
             right = right.field("right")
-        value = self.value(right) if right is not None else (self.value(annotation) if annotation is not None else None)
+            kind = right.kind() if right is not None else ""
+        annotation = last.field("type") if right is None else None
+        value = (
+            self.value(right if right is not None else annotation)
+            if right is not None or annotation is not None
+            else None
+        )
         out.append(self.stmt("assign", node, targets=tuple(targets), value=value, op="=" if right is not None else ":"))
 
     def return_(self, node: SgNode, out: list[Stmt]) -> None:
@@ -90,32 +108,37 @@ class _Python(Lowering):
         out.append(self.stmt("assert", node, value=self.value(children[0]) if children else None))
 
     def delete(self, node: SgNode, out: list[Stmt]) -> None:
-        out.append(self.stmt("other", node, op="delete", value=self.group(node)))
+        out.append(self.stmt("other", node, op="delete", value=self.group(node, node.kind())))
 
     def if_(self, node: SgNode, out: list[Stmt]) -> None:
-        clauses = [c for c in named(node) if c.kind() in ("elif_clause", "else_clause")]
         orelse: tuple[Stmt, ...] = ()
-        for clause in reversed(clauses):
+        links: list[tuple[SgNode, Expr, tuple[Stmt, ...]]] = []
+        for clause in (node, *(c for c in named(node) if c.kind() in ("elif_clause", "else_clause"))):
             if clause.kind() == "else_clause":
                 orelse = self.block(clause.field("body"))
             else:
-                test = self.value(clause.field("condition"))
-                body = self.block(clause.field("consequence"))
-                orelse = (self.stmt("if", clause, value=test, body=body, orelse=orelse),)
-        out.append(self.stmt("if", node, value=self.value(node.field("condition")), body=self.block(node.field("consequence")), orelse=orelse))
+                links.append((clause, self.value(clause.field("condition")), self.block(clause.field("consequence"))))
+        _, end, _, end_line = self.span(node)
+        for clause, test, body in reversed(links):  # an elif reaches to the end: it holds the clauses after it
+            start, _, line, _ = self.span(clause)
+            orelse = (Stmt("if", line, end_line, start, end, value=test, body=body, orelse=orelse),)
+        out.extend(orelse)
 
     def for_(self, node: SgNode, out: list[Stmt]) -> None:
         targets = (self.value(node.field("left")),)
-        out.append(self.stmt("for", node, targets=targets, value=self.value(node.field("right")), body=self.block(node.field("body")), orelse=self.else_of(node)))
+        value, body = self.value(node.field("right")), self.block(node.field("body"))
+        out.append(self.stmt("for", node, targets=targets, value=value, body=body, orelse=self.else_of(node)))
 
     def while_(self, node: SgNode, out: list[Stmt]) -> None:
-        out.append(self.stmt("while", node, value=self.value(node.field("condition")), body=self.block(node.field("body")), orelse=self.else_of(node)))
+        value, body = self.value(node.field("condition")), self.block(node.field("body"))
+        out.append(self.stmt("while", node, value=value, body=body, orelse=self.else_of(node)))
 
     def else_of(self, node: SgNode) -> tuple[Stmt, ...]:
         alternative = node.field("alternative")
         return self.block(alternative.field("body")) if alternative is not None else ()
 
     def try_(self, node: SgNode, out: list[Stmt]) -> None:
+        body = self.block(node.field("body"))
         handlers: list[Handler] = []
         orelse: tuple[Stmt, ...] = ()
         final: tuple[Stmt, ...] = ()
@@ -127,7 +150,7 @@ class _Python(Lowering):
                 orelse = self.block(child.field("body"))
             elif kind == "finally_clause":
                 final = self.block(next((c for c in named(child) if c.kind() == "block"), None))
-        out.append(self.stmt("try", node, body=self.block(node.field("body")), handlers=tuple(handlers), orelse=orelse, final=final))
+        out.append(self.stmt("try", node, body=body, handlers=tuple(handlers), orelse=orelse, final=final))
 
     def handler(self, node: SgNode) -> Handler:
         types: list[Expr] = []
@@ -146,40 +169,48 @@ class _Python(Lowering):
                 name = value.name
             else:
                 types.extend(value.items if value.kind == "list" else (value,))
-        span = node.range()
-        return Handler(tuple(types), name, body, span.start.line + 1, span.end.line + 1, span.start.index, span.end.index)
+        start, end, line, end_line = self.span(node)
+        return Handler(tuple(types), name, body, line, end_line, start, end)
 
     def with_(self, node: SgNode, out: list[Stmt]) -> None:
-        body = self.block(node.field("body"))
-        items = [i for clause in named(node) if clause.kind() == "with_clause" for i in named(clause)]
-        for item in reversed(items):
+        items: list[tuple[Expr, tuple[Expr, ...]]] = []
+        for item in (i for clause in named(node) if clause.kind() == "with_clause" for i in named(clause)):
             value = self.value(named(item)[0] if item.kind() == "with_item" else item)
-            targets: tuple[Expr, ...] = ()
             if value.kind == "other" and value.name == "as" and len(value.items) == 2:
-                targets, value = (value.items[1],), value.items[0]
+                items.append((value.items[0], (value.items[1],)))
+            else:
+                items.append((value, ()))
+        body = self.block(node.field("body"))
+        for value, targets in reversed(items):
             body = (self.stmt("with", node, value=value, targets=targets, body=body),)
         out.extend(body)
 
     def match_(self, node: SgNode, out: list[Stmt]) -> None:
-        subject = node.field("subject")
-        body: list[Stmt] = []
-        for case in node.find_all(kind="case_clause"):
-            consequence = case.field("consequence")
-            if consequence is not None and _owner(case) == node.range().start.index:
-                body.append(self.stmt("block", case, body=self.block(consequence)))
-        out.append(self.stmt("other", node, op="match", value=self.value(subject) if subject else None, body=tuple(body)))
+        subject = self.value(node.field("subject"))
+        cases: list[Stmt] = []
+        body = node.field("body")
+        self.deeper()
+        for case in named(body) if body is not None else ():
+            if case.kind() == "case_clause":
+                guard = case.field("guard")
+                test = self.values(guard) if guard is not None else ()
+                value = test[0] if test else None
+                cases.append(self.stmt("block", case, value=value, body=self.block(case.field("consequence"))))
+        self.depth -= 1
+        out.append(self.stmt("other", node, op="match", value=subject, body=tuple(cases)))
 
     def import_(self, node: SgNode, out: list[Stmt]) -> None:
-        module_node = node.field("module_name")
-        prefix = module_node.text() if module_node is not None else ""
-        for child in named(node):
-            if module_node is not None and child.range().start.index == module_node.range().start.index:
-                continue
-            if child.kind() == "aliased_import":
-                target, alias = child.field("name"), child.field("alias")
-                if target is not None and alias is not None:
-                    self.imports[alias.text()] = _join(prefix, target.text())
-            elif child.kind() == "dotted_name":
+        children = named(node)
+        kind = node.kind()
+        prefix = "__future__" if kind == "future_import_statement" else ""
+        if kind == "import_from_statement":
+            prefix = children.pop(0).text()
+        for child in children:
+            kind = child.kind()
+            if kind == "aliased_import":
+                target, alias = named(child)
+                self.imports[alias.text()] = _join(prefix, target.text())
+            elif kind == "dotted_name":
                 whole = child.text()
                 self.imports[whole if prefix else whole.split(".")[0]] = _join(prefix, whole)
         out.append(self.stmt("import", node, op=prefix))
@@ -226,112 +257,123 @@ class _Python(Lowering):
 
     # -- expressions --------------------------------------------------------------------------------------------
 
-    def value(self, node: SgNode | None) -> Expr:
+    def value(self, node: SgNode | None, kind: str = "") -> Expr:
         if node is None:
             return Expr("other", 0, 0, 1, 1)
-        kind = node.kind()
+        kind = kind or node.kind()
         while kind in _TRANSPARENT:
             children = named(node)
             if len(children) != 1:
-                return self.group(node)
+                return self.group(node, kind)
             node = children[0]
             kind = node.kind()
         if kind == "identifier":
-            return self.expr("name", node, name=node.text())
-        if kind in ("attribute", "call", "subscript"):
-            return self.chain(node)
-        if kind in ("string", "concatenated_string"):
-            return self.string(node)
-        if kind in _CONSTANTS:
-            return self.expr("const", node, name=node.text())
-        if kind in _BINARY:
-            return self.binary(node)
-        if kind == "comparison_operator":
-            operators = " ".join(c.text() for c in node.children() if not c.is_named())
-            return self.expr("bin", node, name=operators, items=self.values(node))
-        if kind == "not_operator":
-            return self.expr("not", node, items=self.values(node))
-        if kind == "conditional_expression":
-            then, test, *other = self.values(node)
-            return self.expr("cond", node, items=(test, then, *other))
-        if kind in _LISTS:
-            return self.expr("list", node, items=self.values(node))
-        if kind == "dictionary":
-            return self.expr("dict", node, args=tuple(self.pair(c) for c in named(node)))
-        if kind in ("list_splat", "dictionary_splat", "list_splat_pattern", "dictionary_splat_pattern"):
-            return self.expr("spread", node, items=self.values(node))
-        if kind == "keyword_argument":
-            return self.expr("other", node, items=(self.value(node.field("value")),))
-        if kind == "lambda":
-            return self.lambda_(node)
-        if kind == "as_pattern":
-            return self.expr("other", node, name="as", items=self.values(node))
-        if kind == "named_expression":
-            return self.expr("other", node, name=":=", items=self.values(node))
-        if kind == "generic_type":
-            return self.group(node)
-        return self.group(node)
-
-    def group(self, node: SgNode) -> Expr:
-        return self.expr("other", node, name=node.kind(), items=self.values(node))
-
-    def values(self, node: SgNode) -> tuple[Expr, ...]:
+            return self.leaf("name", node)
         self.depth += 1
-        if self.depth > 300:
+        if self.depth > MAX_DEPTH:
             raise TooDeepError
-        out = tuple(self.value(child) for child in named(node))
+        out = self.chain(node, kind) if kind in _LINKS else _EXPRESSIONS.get(kind, _Python.group)(self, node, kind)
         self.depth -= 1
         return out
 
-    def chain(self, node: SgNode) -> Expr:
+    def values(self, node: SgNode) -> tuple[Expr, ...]:
+        out = []
+        for child in node.named_children():
+            kind = child.kind()
+            if kind not in EXTRAS:
+                out.append(self.value(child, kind))
+        return tuple(out)
+
+    def group(self, node: SgNode, kind: str) -> Expr:
+        return self.expr("other", node, kind, None, self.values(node))
+
+    def constant(self, node: SgNode, kind: str) -> Expr:  # noqa: ARG002
+        return self.leaf("const", node)
+
+    def comparison(self, node: SgNode, kind: str) -> Expr:  # noqa: ARG002
+        operators = " ".join(c.kind() for c in node.children() if not c.is_named())
+        return self.expr("bin", node, operators, None, self.values(node))
+
+    def not_(self, node: SgNode, kind: str) -> Expr:  # noqa: ARG002
+        return self.expr("not", node, "", None, self.values(node))
+
+    def conditional(self, node: SgNode, kind: str) -> Expr:
+        """Lower ``a if b else c if d else e`` without recursing along the alternatives."""
+        links: list[tuple[SgNode, Expr, Expr]] = []
+        while kind == "conditional_expression":
+            then, test, alternative = named(node)
+            then_value = self.value(then)
+            links.append((node, self.value(test), then_value))
+            node, kind = alternative, alternative.kind()
+        out = self.value(node, kind)
+        for link, test_value, then_value in reversed(links):
+            out = self.expr("cond", link, "", None, (test_value, then_value, out))
+        return out
+
+    def list_(self, node: SgNode, kind: str) -> Expr:  # noqa: ARG002
+        return self.expr("list", node, "", None, self.values(node))
+
+    def dictionary(self, node: SgNode, kind: str) -> Expr:  # noqa: ARG002
+        return self.expr("dict", node, args=tuple(self.pair(child) for child in named(node)))
+
+    def spread(self, node: SgNode, kind: str) -> Expr:  # noqa: ARG002
+        return self.expr("spread", node, "", None, self.values(node))
+
+    def keyword(self, node: SgNode, kind: str) -> Expr:
+        return self.expr("other", node, kind, None, (self.value(node.field("value")),))
+
+    def as_pattern(self, node: SgNode, kind: str) -> Expr:  # noqa: ARG002
+        return self.expr("other", node, "as", None, self.values(node))
+
+    def walrus(self, node: SgNode, kind: str) -> Expr:  # noqa: ARG002
+        return self.expr("other", node, ":=", None, self.values(node))
+
+    def generic(self, node: SgNode, kind: str) -> Expr:  # noqa: ARG002
+        """Lower ``list[Patient]`` in an annotation like the subscript it is."""
+        base, *rest = named(node)
+        return self.expr(
+            "sub", node, "", self.value(base), tuple(self.value(t) for group in rest for t in named(group))
+        )
+
+    def chain(self, node: SgNode, kind: str) -> Expr:
         """Lower ``a.b(c)[d].e`` without recursing along the chain: chains of thousands of calls exist."""
-        links: list[SgNode] = []
-        current: SgNode | None = node
-        while current is not None and current.kind() in ("attribute", "call", "subscript", "parenthesized_expression", "await"):
-            links.append(current)
-            kind = current.kind()
-            if kind == "attribute":
-                current = current.field("object")
-            elif kind == "call":
-                current = current.field("function")
-            elif kind == "subscript":
-                current = current.field("value")
+        links: list[tuple[SgNode, str, list[SgNode]]] = []
+        current = node
+        while True:
+            if kind in _LINKS:
+                parts = named(current)
+                links.append((current, kind, parts))
+            elif kind in ("parenthesized_expression", "await"):
+                parts = named(current)
+                if len(parts) != 1:
+                    break
             else:
-                inner = named(current)
-                current = inner[0] if len(inner) == 1 else None
-        base = self.value(current)
-        for link in reversed(links):
-            kind = link.kind()
-            if kind == "attribute":
-                attribute = link.field("attribute")
-                base = self.expr("attr", link, base=base, name=attribute.text() if attribute else "")
-            elif kind == "call":
-                base = self.expr("call", link, base=base, args=self.arguments(link.field("arguments")))
-            elif kind == "subscript":
-                value = link.field("value")
-                skip = value.range().start.index if value else -1
-                keys = tuple(self.value(c) for c in named(link) if c.range().start.index != skip)
-                base = self.expr("sub", link, base=base, items=keys)
+                break
+            current = parts[0]
+            kind = current.kind()
+        base = self.value(current, kind)
+        for link, link_kind, parts in reversed(links):
+            if link_kind == "attribute":
+                base = self.expr("attr", link, parts[-1].text(), base)
+            elif link_kind == "call":
+                base = self.expr("call", link, "", base, (), self.arguments(parts[-1]) if len(parts) > 1 else ())
+            else:
+                base = self.expr("sub", link, "", base, tuple(self.value(part) for part in parts[1:]))
         return base
 
-    def arguments(self, node: SgNode | None) -> tuple[Arg, ...]:
-        if node is None:
-            return ()
+    def arguments(self, node: SgNode) -> tuple[Arg, ...]:
         if node.kind() == "generator_expression":
-            return (Arg(None, self.group(node)),)
-        self.depth += 1
-        if self.depth > 300:
-            raise TooDeepError
+            return (Arg(None, self.value(node)),)
         out: list[Arg] = []
-        for child in named(node):
-            if child.kind() == "keyword_argument":
-                name = child.field("name")
-                out.append(Arg(name.text() if name else None, self.value(child.field("value"))))
-            elif child.kind() in ("list_splat", "dictionary_splat"):
+        for child in node.named_children():
+            kind = child.kind()
+            if kind == "keyword_argument":
+                parts = named(child)
+                out.append(Arg(parts[0].text(), self.value(parts[-1])))
+            elif kind in _SPLATS:
                 out.append(Arg(None, self.value(named(child)[0]), spread=True))
-            else:
-                out.append(Arg(None, self.value(child)))
-        self.depth -= 1
+            elif kind not in EXTRAS:
+                out.append(Arg(None, self.value(child, kind)))
         return tuple(out)
 
     def pair(self, node: SgNode) -> Arg:
@@ -341,39 +383,48 @@ class _Python(Lowering):
         children = named(node)
         return Arg(None, self.value(children[0] if children else None), spread=node.kind() == "dictionary_splat")
 
-    def binary(self, node: SgNode) -> Expr:
-        """Flatten ``a + b + c + …``: left-nested chains would recurse once a term."""
-        operator = node.field("operator")
-        name = operator.text() if operator else ""
-        items: list[Expr] = []
-        current: SgNode | None = node
-        while current is not None and current.kind() in _BINARY:
-            operator = current.field("operator")
-            if operator is not None and operator.text() != name:
-                break
-            items.append(self.value(current.field("right")))
-            current = current.field("left")
-        items.append(self.value(current))
-        return self.expr("bin", node, name=name, items=tuple(reversed(items)))
+    def binary(self, node: SgNode, kind: str) -> Expr:
+        """Lower ``a + b + c - d``, which nests to the left, one level a term. Equal operators make one flat list."""
+        spine: list[tuple[SgNode, str, SgNode]] = []
+        current = node
+        while kind in _BINARY:
+            parts = [child for child in current.children() if child.kind() not in EXTRAS]
+            spine.append((current, parts[1].kind(), parts[-1]))
+            current = parts[0]
+            kind = current.kind()
+        items = [self.value(current, kind)]
+        for index in range(len(spine) - 1, -1, -1):
+            link, operator, right = spine[index]
+            items.append(self.value(right))
+            if index == 0 or spine[index - 1][1] != operator:
+                items = [self.expr("bin", link, operator, None, tuple(items))]
+        return items[0]
 
-    def string(self, node: SgNode) -> Expr:
+    def string(self, node: SgNode, kind: str) -> Expr:
+        out = self.leaf("str", node)
         literal: list[str] = []
         holes: list[Expr] = []
-        pieces = named(node) if node.kind() == "concatenated_string" else [node]
-        for piece in pieces:
-            raw = "r" in (m.group().lower() if (m := _PREFIX.match(piece.text()[:4])) else "")
-            for part in named(piece):
-                if part.kind() == "string_content":
+        for piece in named(node) if kind == "concatenated_string" else (node,):
+            whole = out.name if piece is node else piece.text()
+            opening = _STRING.match(whole)
+            prefix = opening.group(1).lower() if opening is not None else ""
+            if opening is not None and "f" not in prefix and "t" not in prefix:
+                content = whole[opening.end() : -len(opening.group(2))]
+                literal.append(content if "r" in prefix or "\\" not in content else _ESCAPE.sub(_unescape, content))
+                continue
+            for part in piece.named_children():
+                part_kind = part.kind()
+                if part_kind == "string_content":
                     content = part.text()
-                    literal.append(content if raw else _ESCAPE.sub(_unescape, content))
-                elif part.kind() == "interpolation":
+                    literal.append(content if "r" in prefix else _ESCAPE.sub(_unescape, content))
+                elif part_kind == "interpolation":
                     literal.append("{}")
-                    inner = [c for c in named(part) if c.kind() not in ("type_conversion", "format_specifier")]
-                    holes.extend(self.value(c) for c in inner)
-        return self.expr("fstr" if holes else "str", node, name="".join(literal), items=tuple(holes))
+                    holes.extend(self.value(c) for c in named(part) if c.kind() not in _NOT_HOLES)
+        out.name, out.items, out.kind = "".join(literal), tuple(holes), "fstr" if holes else "str"
+        return out
 
-    def lambda_(self, node: SgNode) -> Expr:
-        unit: Unit = self.enter("function", "<lambda>", node, anonymous=True)
+    def lambda_(self, node: SgNode, kind: str) -> Expr:  # noqa: ARG002
+        unit = self.enter("function", "<lambda>", node, anonymous=True)
         unit.params = self.params(node.field("parameters"))
         body = node.field("body")
         if body is not None:
@@ -383,19 +434,11 @@ class _Python(Lowering):
 
 
 def _unescape(match: re.Match[str]) -> str:
-    return {"n": "\n", "t": "\t", "\n": "", "\\": "\\", '"': '"', "'": "'"}.get(match.group(1), match.group(0))
+    return _PLAIN.get(match.group(1), match.group(0))
 
 
 def _join(prefix: str, name: str) -> str:
-    return f"{prefix}.{name}" if prefix else name
-
-
-def _owner(case: SgNode) -> int:
-    """Start offset of the match statement a case belongs to."""
-    parent = case.parent()
-    while parent is not None and parent.kind() != "match_statement":
-        parent = parent.parent()
-    return parent.range().start.index if parent is not None else -1
+    return f"{prefix}{name}" if not prefix or prefix.endswith(".") else f"{prefix}.{name}"
 
 
 _STATEMENTS = {
@@ -416,4 +459,24 @@ _STATEMENTS = {
     "function_definition": _Python.definition,
     "class_definition": _Python.definition,
     "decorated_definition": _Python.definition,
+}
+
+_EXPRESSIONS: dict[str, Callable[[_Python, SgNode, str], Expr]] = {
+    "string": _Python.string,
+    "concatenated_string": _Python.string,
+    "comparison_operator": _Python.comparison,
+    "not_operator": _Python.not_,
+    "conditional_expression": _Python.conditional,
+    "dictionary": _Python.dictionary,
+    "keyword_argument": _Python.keyword,
+    "lambda": _Python.lambda_,
+    "as_pattern": _Python.as_pattern,
+    "named_expression": _Python.walrus,
+    "generic_type": _Python.generic,
+    **dict.fromkeys(_BINARY, _Python.binary),
+    **dict.fromkeys(_SPLATS, _Python.spread),
+    **dict.fromkeys(("integer", "float", "true", "false", "none", "ellipsis"), _Python.constant),
+    **dict.fromkeys(
+        ("list", "tuple", "set", "expression_list", "pattern_list", "tuple_pattern", "list_pattern"), _Python.list_
+    ),
 }

@@ -95,7 +95,8 @@ def _pairs(args: tuple[Arg, ...], evaluator: Evaluator, depth: int = 0) -> Itera
     if depth > 8:
         return
     for arg in args:
-        yield from _pair(arg.name, arg.value, evaluator, depth, spread=arg.spread)
+        if arg.name not in _LIST_ONLY:  # include: { team: true } shows a tenant and limits nothing
+            yield from _pair(arg.name, arg.value, evaluator, depth, spread=arg.spread)
 
 
 def _pair(name: str | None, value: Expr, evaluator: Evaluator, depth: int, *, spread: bool = False) -> Iterator[tuple[str | None, Expr]]:

@@ -34,7 +34,7 @@ from dataclasses import dataclass, field
 #   other  anything else                       items
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Arg:
     """An argument, a dict entry or an object property. ``name`` is the keyword or constant key, else ``None``."""
 
@@ -43,7 +43,7 @@ class Arg:
     spread: bool = False
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Expr:
     """One expression. Which fields are filled depends on ``kind``: see the table above."""
 
@@ -59,7 +59,7 @@ class Expr:
     unit: Unit | None = None
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Param:
     """A parameter. A destructured one has ``name == ""`` and its bound names in ``names``."""
 
@@ -70,7 +70,7 @@ class Param:
     names: tuple[str, ...] = ()
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Handler:
     """An ``except``/``catch`` clause. ``types`` is empty for a bare one."""
 
@@ -83,7 +83,7 @@ class Handler:
     end: int
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Stmt:
     """One statement.
 
@@ -108,7 +108,7 @@ class Stmt:
     unit: Unit | None = None
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Unit:
     """A module, class, function, method or callback.
 
@@ -138,7 +138,7 @@ class Unit:
     header_line: int = 0  # line of the name, not of the first decorator
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Module:
     """One version of one file. ``imports`` maps a local name to the dotted module or symbol it came from."""
 

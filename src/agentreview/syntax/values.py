@@ -154,7 +154,7 @@ class Evaluator:
             return held
         if root.args is not None:
             return NOTHING
-        if self.lexicon.is_person(root.name) or (not root.name[:1].isupper() and self.lexicon.phi_resource(root.name)):
+        if self.lexicon.is_person(root.name) or self.lexicon.phi_variable(root.name):
             return Value(resource=root.name, record=True, certain=False, labels=self._own_label(root.name))
         return Value(labels=self._own_label(root.name))
 
@@ -214,7 +214,7 @@ class Evaluator:
                 return passed
             if value.record and name in ("first", "last", "get", "one", "scalar", "one_or_none", "filter", "copy", "values", "slice"):
                 return value
-            return self._union([value, passed]) if name in ("format", "join", "concat", "replace", "map") else value if not value.record else self._union([value])
+            return self._union([value, passed]) if name in ("format", "join", "concat", "replace", "map", "dumps", "stringify", "inspect", "serialize", "assign", "pformat") else value if not value.record else self._union([value])
         if index and value.record and name in ("all", "order_by", "select_related", "prefetch_related", "exclude", "distinct", "only", "defer", "where", "limit", "scalars", "unwrap", "refresh_from_db"):
             return value
         if name in ("parse", "safeParse", "parseAsync", "validate"):  # schema.parse(req.body): still chosen by the client

@@ -1,0 +1,146 @@
+"""Edge: the review computed in a child process that starts before git is asked anything.
+
+Loading the policies and the parser takes as long as reading the change out of git does, so on two cores they overlap:
+the child is forked first, imports the engine, and waits on a pipe for the snapshot. It hands back the finished verdict
+(or the expected error). Its own workers are the ones that read files (:mod:`agentreview.worker`).
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import struct
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from agentreview.errors import AgentReviewError, IncompleteError
+
+if TYPE_CHECKING:
+    from agentreview.model import Snapshot, Verdict
+
+_SIZE = struct.Struct(">Q")
+Files = Mapping[str, bytes]
+Progress = Callable[[int, int], None]
+
+
+class Reviewer:
+    """A child that computes one verdict. Use :meth:`verdict` once, or :meth:`cancel`."""
+
+    def __init__(self) -> None:
+        self.pid = 0
+        if not hasattr(os, "fork"):
+            return
+        to_read, self.to_child = os.pipe()
+        self.from_child, to_write = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            status = 1
+            try:
+                os.close(self.to_child)
+                os.close(self.from_child)
+                signal.signal(signal.SIGINT, signal.SIG_DFL)
+                _serve(to_read, to_write)
+                status = 0
+            finally:
+                os._exit(status)
+        os.close(to_read)
+        os.close(to_write)
+
+    def __enter__(self) -> Reviewer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cancel()
+
+    def verdict(self, snapshot: Snapshot, files: Files, progress: Progress | None = None) -> Verdict:
+        """Return the verdict of a snapshot under the configuration in ``files`` (path -> content).
+
+        Raises what the review raises (ConfigError …), and IncompleteError when the child died.
+        """
+        if not self.pid:
+            from agentreview.compute import compute
+
+            return compute(snapshot, files, progress)
+        try:
+            _send(self.to_child, (snapshot, dict(files), progress is not None))
+            while (message := _receive(self.from_child)) is not None:
+                kind, value = message
+                if kind == "verdict":
+                    verdict: Verdict = value
+                    return verdict
+                if kind == "error":
+                    raise value
+                if progress is not None:
+                    progress(*value)
+        except BrokenPipeError:
+            pass
+        finally:
+            self.cancel()
+        raise IncompleteError("the review process ended without an answer", fix="Run `agentreview` again; `agentreview doctor` checks the installation")
+
+    def cancel(self) -> None:
+        """End the child, whatever it is doing. Safe to call twice."""
+        if not self.pid:
+            return
+        pid, self.pid = self.pid, 0
+        os.close(self.to_child)
+        os.close(self.from_child)
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        os.waitpid(pid, 0)
+
+
+def _serve(pipe: int, answer: int) -> None:
+    from agentreview.compute import compute, warm
+
+    problem: AgentReviewError | None = None
+    try:
+        warm()
+    except AgentReviewError as error:
+        problem = error
+    message = _receive(pipe)
+    if message is None:
+        return
+    snapshot, files, wants_progress = message
+    report = (lambda done, total: _send(answer, ("progress", (done, total)))) if wants_progress else None
+    try:
+        if problem is not None:
+            raise problem
+        reply: tuple[str, Any] = ("verdict", compute(snapshot, files, report))
+    except AgentReviewError as error:
+        reply = ("error", error)
+    except Exception as error:  # noqa: BLE001 - a bug must reach the parent, which reports it in one line
+        import traceback
+
+        reply = ("error", RuntimeError("".join(traceback.format_exception(error))))
+    _send(answer, reply)
+
+
+def _send(pipe: int, value: object) -> None:
+    body = pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
+    data = memoryview(_SIZE.pack(len(body)) + body)
+    while data:
+        data = data[os.write(pipe, data[: 1 << 20]) :]
+
+
+def _receive(pipe: int) -> Any:
+    """Return the next message, or ``None`` at the end of the pipe."""
+    header = _exactly(pipe, _SIZE.size)
+    if header is None:
+        return None
+    body = _exactly(pipe, _SIZE.unpack(header)[0])
+    return None if body is None else pickle.loads(body)  # noqa: S301 - between a process and its own fork
+
+
+def _exactly(pipe: int, size: int) -> bytes | None:
+    parts = []
+    while size:
+        part = os.read(pipe, min(size, 1 << 20))
+        if not part:
+            return None
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)

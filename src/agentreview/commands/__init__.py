@@ -1,0 +1,1 @@
+"""The commands of the command line, a module a topic. :mod:`agentreview.cli` puts them together."""

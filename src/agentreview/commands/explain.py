@@ -1,0 +1,174 @@
+"""``explain FINDING|POLICY``: one finding of the last review in full, or a policy."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from agentreview.commands.policies import find, plain, section, show
+from agentreview.commands.shared import CONTEXT, emit, reviewed_config, unknown, worktree_option
+from agentreview.console import width
+from agentreview.errors import ConfigError, ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from agentreview.config import Config
+    from agentreview.git import Repository
+    from agentreview.model import Finding, Verdict
+    from agentreview.policies.load import Policy
+
+TAG = "b2:"
+LISTED = 6
+
+
+@click.command("explain", context_settings=CONTEXT, short_help="A finding of the last review in full, or a policy.")
+@click.argument("name", metavar="FINDING|POLICY")
+@worktree_option
+def command(*, name: str, worktree: str | None) -> int:
+    """Explain a finding of this worktree's last review, or a policy.
+
+    FINDING is the name a report prints (b2:94dcf40b) or the beginning of it, with or without b2:. POLICY is an id such
+    as hipaa.audit-phi-read.
+    """
+    from agentreview.git import open_repository
+    from agentreview.policies.load import load
+
+    catalogue = load()
+    policy = find(catalogue, name)
+    if policy is not None:
+        return show(policy, worktree)
+    try:
+        repo = open_repository(worktree)
+    except UsageError as error:
+        if name.startswith(TAG):
+            raise
+        raise unknown("policy", name, catalogue.ids(), more=f" (no findings here: {error.message})") from error
+    verdict, finding = _finding(repo, name, sorted(catalogue.ids()))
+    lines = _explained(finding, verdict, find(catalogue, finding.rule), _config(repo), width(sys.stdout))
+    emit("\n".join(lines) + "\n")
+    return int(ExitCode.PASS)
+
+
+def _finding(repo: Repository, name: str, policies: list[str]) -> tuple[Verdict, Finding]:
+    """Return the finding of the last review that ``name`` names. Raises UsageError when there is not exactly one."""
+    from agentreview.reporters.summary import handles
+    from agentreview.review import last_verdict
+
+    verdict = last_verdict(repo)
+    if verdict is None:
+        raise unknown("policy", name, policies, more=". This worktree has no finished review: run agentreview first")
+    wanted = TAG + name.removeprefix(TAG).lower()
+    found = [finding for finding in verdict.findings if wanted != TAG and finding.fingerprint.startswith(wanted)]
+    handle = handles(verdict)
+    if len(found) == 1:
+        return verdict, found[0]
+    if found:
+        listed = "; ".join(f"{handle[f.fingerprint]} {f.rule} {f.path}:{f.start_line}" for f in found[:LISTED])
+        more = f"; and {len(found) - LISTED} more" if len(found) > LISTED else ""
+        raise UsageError(f"{name} names {len(found)} findings: {listed}{more}", fix="Give more characters")
+    raise unknown(
+        "finding or policy",
+        name,
+        [*handle.values(), *policies],
+        more=f" The last review here has {len(handle)} findings: agentreview -v lists them",
+    )
+
+
+def _config(repo: Repository) -> Config | None:
+    try:
+        return reviewed_config(repo)
+    except ConfigError:
+        return None
+
+
+def _explained(
+    finding: Finding, verdict: Verdict, policy: Policy | None, config: Config | None, columns: int
+) -> Iterator[str]:
+    """Lay a finding out for a terminal: everything that is known about it."""
+    from agentreview.reporters.summary import bucket, citations
+    from agentreview.reporters.text import code, escape
+
+    yield escape(f"{finding.rule}: {finding.title}")
+    gone = " (as it was before this change)" if finding.side == "before" else ""
+    yield escape(f"{finding.path}:{finding.start_line}{f' in {finding.unit}' if finding.unit else ''}") + gone
+    yield ""
+    frame = finding.frame or tuple(enumerate(finding.excerpt.splitlines(), finding.start_line))
+    digits = len(str(max((number for number, _ in frame), default=0)))
+    for number, text in frame:
+        mark = ("-" if finding.side == "before" else ">") if finding.start_line <= number <= finding.end_line else " "
+        yield f"  {mark} {number:>{digits}} | {code(text, columns - digits - 7)}".rstrip()
+    yield ""
+    yield from plain(finding.message, columns)
+    yield ""
+    yield f"finding     {escape(finding.fingerprint)}"
+    yield f"status      {bucket(finding)}: {_because(finding, config)}"
+    yield f"severity    {finding.severity.value}, confidence {finding.confidence.value}"
+    yield f"reviewed    {escape(verdict.source)}, tree {escape(verdict.tree[:12])}"
+    if finding.waiver is not None:
+        reason = escape(finding.waiver.reason) or "no reason given"
+        yield f"waived      {escape(finding.waiver.path)}:{finding.waiver.line}: {reason}"
+    if finding.evidence:
+        yield ""
+        yield "Evidence"
+        for item in finding.evidence:
+            quote = f" `{code(item.quote.strip(), columns // 2)}`" if item.quote else ""
+            yield f"  {escape(f'{item.path}:{item.line}')} {escape(item.shows)}{quote}"
+    yield ""
+    yield "How to fix it"
+    yield from plain(finding.fix, columns, "  ")
+    yield ""
+    yield "What would settle it"
+    for sentence in _settling(finding, config):
+        yield from plain(sentence, columns, "  ")
+    if policy is not None:
+        yield from section("Why", policy.rule.help, columns)
+        yield from section("What to do", policy.rule.help, columns)
+        yield from section("Stays silent when", policy.rule.help, columns)
+        yield from section("Reviewer", policy.rule.help, columns, heading="What a reviewer looks at")
+    else:
+        yield from plain(f"\n{finding.why}", columns)
+    cited = citations(finding)
+    yield ""
+    yield from plain(f"{cited + '. ' if cited else ''}More: agentreview policies show {finding.rule}", columns)
+
+
+def _because(finding: Finding, config: Config | None) -> str:
+    """Say in a few words why the finding has its status."""
+    from agentreview.config import Level
+    from agentreview.model import Confidence, Origin, Status
+
+    if finding.status is Status.WAIVED:
+        return "somebody accepted it, with a reason"
+    if finding.status is Status.BLOCKING:
+        return "this change makes it, and it is certain enough to refuse the commit"
+    if finding.origin is Origin.EXISTING:
+        return "it was there before this change, so it does not block"
+    if config is not None and config.level(finding.rule) is Level.ADVISORY:
+        return f"{config.path} sets {finding.rule} to advisory"
+    if finding.confidence is not Confidence.HIGH:
+        return "it is a question that needs a fact or a reader, so it does not block"
+    return "it is below the severity that blocks"
+
+
+def _settling(finding: Finding, config: Config | None) -> Iterator[str]:
+    """List what makes the finding go away, or makes it certain."""
+    from agentreview.model import Hit, Status
+    from agentreview.reporters.text import comment
+
+    if finding.status is Status.WAIVED:
+        yield "- Nothing: it is waived. Remove the comment to have it back."
+        return
+    yield "- Fix it as above, stage the fix, and review again."
+    if finding.hit is Hit.SUSPECT and finding.needs:
+        needs = ", ".join(f"facts.{need}" for need in finding.needs)
+        yield f"- Say what is true of this project in agentreview.toml: {needs}. `agentreview init` proposes values."
+    if finding.hit is Hit.SUSPECT and not (config and config.facts.confirmed):
+        yield "- A person who checked the facts confirms them (facts.confirmed_by): then it blocks, or is gone."
+    words = comment(finding.path, f"agentreview: ignore[{finding.rule}] <reason>")
+    if words is not None and finding.side != "before":
+        place = f"on line {finding.start_line} or the line above"
+        yield f"- Accept it, for a reason a reader can check, {place}:\n    {words}"
+    else:
+        yield f"- Accept it: a person sets {finding.rule} to advisory in agentreview.toml."

@@ -1,0 +1,93 @@
+"""A snapshot to a verdict: policies, anchoring, waivers, triage. Touches nothing but the processes that read files."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+
+from agentreview import waivers
+from agentreview.anchor import anchor
+from agentreview.config import Config, Level, load_config
+from agentreview.model import AgentRun, Finding, Hit, Outcome, Rule, Skipped, Snapshot, Status, Verdict
+from agentreview.policies.compare import Claimed, Engine
+from agentreview.policies.load import load
+from agentreview.policies.run import review_changes
+from agentreview.syntax import SKIP_REASONS
+from agentreview.triage import decide, order, settle
+from agentreview.worker import review_in_workers
+
+Progress = Callable[[int, int], None]
+
+
+def warm() -> None:
+    """Load what every review needs, while somebody else reads the change."""
+    load()
+    from agentreview.syntax import parse, python  # noqa: F401 - imported for their cost, not their names
+
+
+def compute(snapshot: Snapshot, files: Mapping[str, bytes], progress: Progress | None = None) -> Verdict:
+    """Review under the configuration in ``files`` (path -> content). Raises ConfigError for a mistake in it."""
+    config = load_config(files.get, known_policies=load().ids())
+    return review_snapshot(snapshot, config, progress)
+
+
+def review_snapshot(snapshot: Snapshot, config: Config, progress: Progress | None = None) -> Verdict:
+    """Compute the verdict of a snapshot: policies, anchoring, waivers, triage. Touches nothing outside the process."""
+    started = time.perf_counter()
+    catalogue = load()
+    engine = Engine(catalogue, config)
+    reviewed = review_changes(snapshot.changes, engine, lambda changes, run: review_in_workers(changes, run, progress))
+    rules = {p.id: p.rule for p in catalogue.policies}
+    findings, unanchored = _anchored(snapshot, reviewed.claims, rules)
+    inline = [w for change in snapshot.changes for w in waivers.find(change)]
+    waived, notes = waivers.apply(findings, inline)
+    settled = order(settle(f, config) for f in waived)
+    failed = [f"{path}: {reason}" for path, reason in (*reviewed.failed, *unanchored)]
+    runs = []
+    for pack in sorted({p.pack for p in catalogue.policies}):
+        ids = tuple(p.id for p in catalogue.policies if p.pack == pack and config.level(p.id) is not Level.OFF)
+        outcome = Outcome.FAILED if failed and ids else Outcome.COMPLETED if ids else Outcome.SKIPPED
+        reason = "; ".join(failed) if failed and ids else "" if ids else f"switched off in {config.path}"
+        runs.append(AgentRun(agent=f"policy:{pack}", digest=catalogue.digest, outcome=outcome, reason=reason, rules=ids))
+    used = {f.rule for f in settled}
+    return Verdict(
+        decision=decide(settled, runs), base=snapshot.base, tree=snapshot.tree, findings=settled, runs=tuple(runs), skipped=_described(reviewed.skipped),
+        rules=tuple(rules[r] for r in sorted(used)), notes=(*notes, *_unset(settled, config)), files=reviewed.files,
+        worktree=snapshot.worktree, branch=snapshot.branch, source=snapshot.source, seconds=round(time.perf_counter() - started, 3),
+    )  # fmt: skip
+
+
+def _anchored(snapshot: Snapshot, claims: Iterable[Claimed], rules: Mapping[str, Rule]) -> tuple[list[Finding], list[tuple[str, str]]]:
+    by_path = {c.path: c for c in snapshot.changes}
+    findings: list[Finding] = []
+    unanchored: list[tuple[str, str]] = []
+    seen: set[str] = set()
+    for claimed in claims:
+        claim = claimed.claim
+        rule = rules[claim.rule]
+        found = anchor(claim, rule, by_path[claim.path], occurrence=claimed.occurrence, existing=claimed.existing, agent=f"policy:{rule.pack}")
+        if found is None:
+            # A policy's own claim must be where it says: if it is not, nothing else it said can be trusted.
+            unanchored.append((claim.path, f"{claim.rule} points at line {claim.start_line}, which does not hold what it quotes"))
+        elif found.fingerprint not in seen:
+            seen.add(found.fingerprint)
+            findings.append(found)
+    return findings, unanchored
+
+
+def _described(skipped: tuple[Skipped, ...]) -> tuple[Skipped, ...]:
+    return tuple(sorted((replace(s, detail=s.detail or SKIP_REASONS.get(s.reason, "")) for s in skipped), key=lambda s: (s.reason, s.path)))
+
+
+def _unset(findings: tuple[Finding, ...], config: Config) -> tuple[str, ...]:
+    """Say once which project facts would settle the suspects, instead of once a finding."""
+    suspects = [f for f in findings if f.hit is Hit.SUSPECT and f.status is Status.ADVISORY]
+    if not suspects:
+        return ()
+    needs = sorted({n for f in suspects for n in f.needs})
+    if needs:
+        return (f"not configured: {', '.join('facts.' + n for n in needs)}: findings that rest on them stay advice (agentreview init proposes them)",)
+    if not config.facts.confirmed:
+        return ("the project facts are not confirmed by a person (facts.confirmed_by): findings that rest on them stay advice",)
+    return ()
