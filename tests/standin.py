@@ -29,7 +29,7 @@ def judge(repo, base, tree):
     Store(repo.store_dir, repo.state_dir).save(base, tree, agentreview.version.engine_version(), decision, b"{{}}")
     return Verdict(decision=decision, base=base, tree=tree)
 
-def judge_index(repo):
+def judge_index(repo, reviewer=None):
     base, tree = snapshot.base_tree(repo), snapshot.staged_tree(repo)
     if "STANDIN_DURING" in os.environ:
         env = {{k: v for k, v in os.environ.items() if not k.startswith("GIT_") or "_NAME" in k or "_EMAIL" in k}}

@@ -21,6 +21,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("policies",),
     ("agents", "worker", "anchor", "waivers", "receipts", "reporters"),
     ("triage", "console"),
+    ("compute",),
+    ("background",),
     ("review",),
     ("install",),
     ("hook", "doctor", "init", "demo", "explain"),

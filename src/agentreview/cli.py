@@ -6,6 +6,7 @@ even with ``standalone_mode=False``. So its ``main`` is not used, and everything
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -127,6 +128,13 @@ def _run(arguments: list[str]) -> int:
     except BrokenPipeError:  # the reader of the help went away
         discard_output()
         return int(ExitCode.PASS)
+    except OSError as error:  # click's own printing of help
+        if error.filename is not None or error.errno != errno.ENOSPC:
+            raise
+        discard_output()
+        raise UsageError(
+            "the output cannot be written: the disk is full", fix="Check what stdout is connected to"
+        ) from error
 
 
 def _worded(error: click.ClickException) -> UsageError:

@@ -36,8 +36,23 @@ class AgentReviewError(Exception):
         self.message = message
         self.fix = fix
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Errors travel from worker processes, and the pickle of an exception calls ``__init__`` without keywords."""
+        return _restored, (type(self), self.__dict__.copy())
+
     def __str__(self) -> str:
         return f"{self.message}. {self.fix}" if self.fix else self.message
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Cross a process boundary whole: by default only ``args`` would, and keyword arguments would be lost."""
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(kind: type[AgentReviewError], args: tuple[object, ...], state: dict[str, object]) -> AgentReviewError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
 
 
 class UsageError(AgentReviewError):
@@ -60,3 +75,9 @@ class IncompleteError(AgentReviewError):
     """The review could not be finished. Never a pass: what was not read may hold anything."""
 
     exit_code = ExitCode.INCOMPLETE
+
+
+def _restored(kind: type[AgentReviewError], state: dict[str, object]) -> AgentReviewError:
+    error = kind.__new__(kind)
+    error.__dict__.update(state)
+    return error

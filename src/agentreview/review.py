@@ -7,6 +7,7 @@ The verdict is a function of (base tree, tree, version): configuration and waive
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -155,13 +156,15 @@ def _remember(repo: Repository, verdict: Verdict) -> None:
     from agentreview.reporters.jsonreport import dumps
 
     path = f"{repo.state_dir}/{LAST}"
+    temporary = f"{path}.{os.getpid()}"
     try:
         os.makedirs(repo.state_dir, exist_ok=True)  # noqa: PTH103 - the hook path
-        with open(f"{path}.{os.getpid()}", "w", encoding="ascii") as file:  # noqa: PTH123
+        with open(temporary, "w", encoding="ascii") as file:  # noqa: PTH123
             file.write(dumps(verdict))
-        os.replace(f"{path}.{os.getpid()}", path)  # noqa: PTH105
+        os.replace(temporary, path)  # noqa: PTH105
     except OSError:
-        return
+        with suppress(OSError):
+            os.unlink(temporary)  # noqa: PTH108
 
 
 def last_verdict(repo: Repository) -> Verdict | None:

@@ -49,7 +49,7 @@ def _parse_repaired(source: str, grammar: str) -> SgNode:
     """
     patched = _NO_SEMICOLON.sub(lambda m: m.group()[:-1] + ";", source)
     for _ in range(_ATTEMPTS if grammar != "typescript" and "&" in patched else 0):
-        errors = SgRoot(patched, grammar).root().find_all(kind="ERROR")
+        errors = unchecked(patched, grammar).find_all(kind="ERROR")
         starts = [e.replace("").start_pos for e in errors if e.text().startswith("&")]
         if not starts:
             break

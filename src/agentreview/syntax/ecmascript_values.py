@@ -326,12 +326,16 @@ def _binary(low: Values, node: SgNode, kind: str) -> Expr:
         current = parts[0]
         kind = current.kind()
     items = [low.value(current, kind)]
-    last = len(spine) - 1
-    for index in range(last, -1, -1):
+    for index in range(len(spine) - 1, -1, -1):
         link, operator, right = spine[index]
-        items.append(low.value(right))
-        if index == 0 or spine[index - 1][1] != operator:
-            items = [low.expr("bin", link, operator, None, tuple(items))]
+        outer = spine[index - 1] if index else None
+        if operator == "<" and outer is not None and outer[1] == ">" and outer[2].kind() == "template_string":
+            items = [low.expr("call", outer[0], "", items[0], (), (Arg(None, low.value(outer[2])),))]  # sql<Row>`...`
+            spine[index - 1] = (outer[0], "<>", outer[2])
+        elif operator != "<>":
+            items.append(low.value(right))
+            if outer is None or outer[1] != operator:
+                items = [low.expr("bin", link, operator, None, tuple(items))]
     return items[0]
 
 

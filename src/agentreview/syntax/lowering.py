@@ -34,16 +34,21 @@ class TooDeepError(Exception):
     """Nested beyond :data:`MAX_DEPTH`: not analysed, and that is said."""
 
 
+def unchecked(source: str, grammar: str) -> SgNode:
+    """Parse and return the root node, errors and all."""
+    try:
+        return SgRoot(source, grammar).root()
+    except UnicodeEncodeError as error:  # a lone surrogate: no file holds one, but a caller's decoding may
+        raise DoesNotParseError(source.count("\n", 0, error.start) + 1) from None
+
+
 def parse(source: str, grammar: str) -> SgNode:
     """Parse and return the root node.
 
     Raises :class:`DoesNotParseError` for ERROR nodes and for the zero-width tokens that tree-sitter invents when
     it recovers (``def f(:`` and ``if (a) {`` have no ERROR node at all).
     """
-    try:
-        root = SgRoot(source, grammar).root()
-    except UnicodeEncodeError as error:  # a lone surrogate: no file holds one, but a caller's decoding may
-        raise DoesNotParseError(source.count("\n", 0, error.start) + 1) from None
+    root = unchecked(source, grammar)
     for node in root.find_all(_BROKEN):
         if node.kind() not in _MAY_BE_EMPTY:
             raise DoesNotParseError(node.range().start.line + 1)
