@@ -16,7 +16,12 @@ def shown(expr: Expr | None) -> str:
         return ""
     kind, name = expr.kind, expr.name
     items = ",".join(shown(item) for item in expr.items)
-    args = ",".join(("**" if a.spread and kind == "dict" else "*" if a.spread else "") + (f"{a.name}=" if a.name is not None else "") + shown(a.value) for a in expr.args)
+    args = ",".join(
+        ("**" if a.spread and kind == "dict" else "*" if a.spread else "")
+        + (f"{a.name}=" if a.name is not None else "")
+        + shown(a.value)
+        for a in expr.args
+    )
     if kind == "bin":
         return "(" + f" {name} ".join(shown(item) for item in expr.items) + ")"
     if kind == "cond":

@@ -36,10 +36,6 @@ class AgentReviewError(Exception):
         self.message = message
         self.fix = fix
 
-    def __reduce__(self) -> tuple[object, ...]:
-        """Errors travel from worker processes, and the pickle of an exception calls ``__init__`` without keywords."""
-        return _restored, (type(self), self.__dict__.copy())
-
     def __str__(self) -> str:
         return f"{self.message}. {self.fix}" if self.fix else self.message
 
@@ -75,9 +71,3 @@ class IncompleteError(AgentReviewError):
     """The review could not be finished. Never a pass: what was not read may hold anything."""
 
     exit_code = ExitCode.INCOMPLETE
-
-
-def _restored(kind: type[AgentReviewError], state: dict[str, object]) -> AgentReviewError:
-    error = kind.__new__(kind)
-    error.__dict__.update(state)
-    return error

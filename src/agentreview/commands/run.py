@@ -142,7 +142,8 @@ def parse_targets(formats: tuple[str, ...], to_file: str | None) -> tuple[Target
 def _judge(repo: Repository, span: str | None, commit: str | None, *, fresh: bool, quiet: bool) -> Verdict:
     from agentreview.review import judge_commit, judge_index, judge_spec
 
-    with Counter(shown=not quiet and is_terminal(sys.stderr)) as progress:
+    with Counter(shown=not quiet and is_terminal(sys.stderr)) as counter:
+        progress = counter if counter.shown else None
         if span is not None:
             return judge_spec(repo, span, fresh=fresh, progress=progress)
         if commit is not None:

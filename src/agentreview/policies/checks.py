@@ -86,7 +86,8 @@ _MUTATING = frozenset("put patch delete perform_create perform_update perform_de
 
 def _mutates(unit: Unit) -> bool:
     """Whether a request that reaches this endpoint changes something, by its verb (POST may be a search)."""
-    verbs = {unit.name.lower()} if unit.parent is not None and unit.parent.kind == "class" or unit.name.isupper() else set()
+    named = (unit.parent is not None and unit.parent.kind == "class") or unit.name.isupper()
+    verbs = {unit.name.lower()} if named else set()
     verbs |= {chain(d)[-1].name.lower() for d in unit.decorators}
     if unit.call is not None:
         verbs.add(chain(unit.call)[-1].name.lower())

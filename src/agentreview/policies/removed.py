@@ -51,6 +51,7 @@ def _units(policy: Policy, check: Check, change: FileChange, before: View, after
         old_own, new_own = before.analysis.own(unit).facts, after.analysis.own(new).facts
         if any(f.concept in _DATA for f in old_own) and not any(f.concept in _DATA for f in new_own) and id(new) not in after.analysis.endpoints and new.kind == "function":
             continue  # what was guarded is gone too, or moved out
+        said = ""
         for concept in check.concepts:
             gone = _missing(concept, old_own, new_own)
             if gone is None or _reach(concept, after, new) >= _reach(concept, before, unit):
@@ -61,11 +62,12 @@ def _units(policy: Policy, check: Check, change: FileChange, before: View, after
                 continue
             if concept in ("object-check", "membership", "scope") and _limited(new_own) > _limited(old_own):
                 continue  # the check became a predicate of the query
+            said += concept
             yield Removal(_claim(policy, check, change, before, after, unit, new, gone), concept)
         if "scope" in check.concepts and _limited(new_own) < _limited(old_own) and _questions(new_own) <= _questions(old_own):
             for gone in _unscoped(old_own, new_own):
                 yield Removal(_claim(policy, check, change, before, after, unit, new, gone, what="the tenant predicate of "), "query-scope")
-        if "authn" in check.concepts:
+        if "authn" in check.concepts and "authn" not in said:
             lost = _denials(old_own, before) - _denials(new_own, after)
             if lost > 0 and _denials_in_reach(before, unit) > _denials_in_reach(after, new):
                 gone = next(f for f in old_own if _is_denial(f, before))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-
-from ast_grep_py import SgNode, SgRoot
+from typing import TYPE_CHECKING
 
 from agentreview.syntax.ecmascript_types import target_name
 from agentreview.syntax.ecmascript_units import CLASSES, FUNCTION_DECLARATIONS, Units, is_exports
-from agentreview.syntax.lowering import EXTRAS, DoesNotParseError, TooDeepError, named, parse
+from agentreview.syntax.lowering import EXTRAS, DoesNotParseError, TooDeepError, named, parse, unchecked
 from agentreview.syntax.tree import Expr, Handler, Module, Stmt
+
+if TYPE_CHECKING:
+    from ast_grep_py import SgNode
 
 _IGNORED = EXTRAS | {
     "empty_statement",

@@ -95,8 +95,11 @@ class Values(Types):
 
     # -- chains -------------------------------------------------------------------------------------------------
 
-    def chain(self, node: SgNode, kind: str, wraps: str = "") -> Expr:
-        """Lower ``a.b(c)[d].e`` without recursing along the chain: chains of thousands of calls exist."""
+    def chain(self, node: SgNode, kind: str, wraps: str = "", tag: Expr | None = None) -> Expr:
+        """Lower ``a.b(c)[d].e`` without recursing along the chain: chains of thousands of calls exist.
+
+        ``wraps`` is the name of the function among the arguments; ``tag`` is what a template at the root belongs to.
+        """
         links: list[tuple[SgNode, str, list[SgNode]]] = []
         current = node
         while kind in _LINKS:
@@ -113,6 +116,8 @@ class Values(Types):
                 current = parts[0]
             kind = current.kind()
         base = self.value(current, kind)
+        if tag is not None:
+            base = Expr("call", tag.start, base.end, tag.line, base.end_line, "", tag, (), (Arg(None, base),))
         if not links:
             return base
         root = base.name if base.kind == "name" else ""
@@ -138,6 +143,8 @@ class Values(Types):
                         arg.value.unit.call = base
                 if wraps and self.wrapped is not None:
                     self.wrapped.decorators = (base, *self.wrapped.decorators)
+            if tag is not None:
+                base.start, base.line = tag.start, tag.line
         return base
 
     def arguments(self, node: SgNode, root: str, attributes: list[str], wraps: str) -> tuple[Arg, ...]:
@@ -329,14 +336,23 @@ def _binary(low: Values, node: SgNode, kind: str) -> Expr:
     for index in range(len(spine) - 1, -1, -1):
         link, operator, right = spine[index]
         outer = spine[index - 1] if index else None
-        if operator == "<" and outer is not None and outer[1] == ">" and outer[2].kind() == "template_string":
-            items = [low.expr("call", outer[0], "", items[0], (), (Arg(None, low.value(outer[2])),))]  # sql<Row>`...`
+        if operator == "<" and len(items) == 1 and outer is not None and _is_template(outer):
+            # sql<Row>`...`: the grammar takes a lone type name for two comparisons.
+            items = [low.chain(outer[2], outer[2].kind(), tag=items[0])]
             spine[index - 1] = (outer[0], "<>", outer[2])
         elif operator != "<>":
             items.append(low.value(right))
             if outer is None or outer[1] != operator:
                 items = [low.expr("bin", link, operator, None, tuple(items))]
     return items[0]
+
+
+def _is_template(link: tuple[SgNode, str, SgNode]) -> bool:
+    node, kind = link[2], link[2].kind()
+    while link[1] == ">" and kind in _LINKS:
+        node = node.named_children()[0]
+        kind = node.kind()
+    return link[1] == ">" and kind == "template_string"
 
 
 def _unary(low: Values, node: SgNode, kind: str) -> Expr:  # noqa: ARG001
