@@ -39,7 +39,8 @@ def review_snapshot(snapshot: Snapshot, config: Config, progress: Progress | Non
     engine = Engine(catalogue, config)
     reviewed = review_changes(snapshot.changes, engine, lambda changes, run: review_in_workers(changes, run, progress))
     rules = {p.id: p.rule for p in catalogue.policies}
-    findings, unanchored = _anchored(snapshot, reviewed.claims, rules)
+    shown = [c for c in reviewed.claims if c.touched]
+    findings, unanchored = _anchored(snapshot, shown, rules)
     inline = [w for change in snapshot.changes for w in waivers.find(change)]
     waived, notes = waivers.apply(findings, inline)
     settled = order(settle(f, config) for f in waived)
@@ -53,7 +54,7 @@ def review_snapshot(snapshot: Snapshot, config: Config, progress: Progress | Non
     used = {f.rule for f in settled}
     return Verdict(
         decision=decide(settled, runs), base=snapshot.base, tree=snapshot.tree, findings=settled, runs=tuple(runs), skipped=_described(reviewed.skipped),
-        rules=tuple(rules[r] for r in sorted(used)), notes=(*notes, *_unset(settled, config)), files=reviewed.files,
+        rules=tuple(rules[r] for r in sorted(used)), notes=(*notes, *_unset(settled, config), *_elsewhere(len(reviewed.claims) - len(shown))), files=reviewed.files,
         worktree=snapshot.worktree, branch=snapshot.branch, source=snapshot.source, seconds=round(time.perf_counter() - started, 3),
     )  # fmt: skip
 
@@ -78,6 +79,13 @@ def _anchored(snapshot: Snapshot, claims: Iterable[Claimed], rules: Mapping[str,
 
 def _described(skipped: tuple[Skipped, ...]) -> tuple[Skipped, ...]:
     return tuple(sorted((replace(s, detail=s.detail or SKIP_REASONS.get(s.reason, "")) for s in skipped), key=lambda s: (s.reason, s.path)))
+
+
+def _elsewhere(count: int) -> tuple[str, ...]:
+    """Old findings in code the change does not touch: counted, not listed."""
+    if not count:
+        return ()
+    return (f"{count} older {'finding' if count == 1 else 'findings'} in parts of these files that the change does not touch: not shown, never blocking",)
 
 
 def _unset(findings: tuple[Finding, ...], config: Config) -> tuple[str, ...]:

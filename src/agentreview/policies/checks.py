@@ -261,6 +261,8 @@ def _passes(fact: Fact, check: Check, view: View, unit: Unit) -> bool:
             continue
         if key in ("single", "bulk", "scoped", "owned", "dynamic", "tainted") and bool(getattr(fact, key)) is not bool(value):
             return False
+        if key == "also" and not any(f.concept in str(value).split("|") and f.phi >= fact.phi for f in own_and_helpers(view.analysis, unit)):
+            return False
         if key == "text" and not glob(str(value)).matches(fact.text if fact.text else fact.call):
             return False
     return True

@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 
 from agentreview.config import Config, Level
 from agentreview.globs import matches
-from agentreview.model import Claim, FileChange, Skipped
+from agentreview.model import Claim, FileChange, Hunk, Skipped
 from agentreview.policies.checks import View, evaluate
 from agentreview.policies.load import Catalogue, Policy
 from agentreview.policies.removed import Removal, removals
 from agentreview.syntax.facts import Analysis, analyse
 from agentreview.syntax.frameworks import Matchers, matchers
 from agentreview.syntax.lexicon import Lexicon, project_framework
+from agentreview.syntax.tree import Unit
 from agentreview.syntax.parse import NotReviewed, generated, language_of, parse_source
 
 # Concepts whose disappearance matters; counted per file so that a move within the change stays silent.
@@ -27,11 +28,15 @@ COUNTED = ("audit", "trail", "authn", "object-check", "membership", "scope", "to
 
 @dataclass(slots=True, eq=False)
 class Claimed:
-    """A claim with its position among equal ones, and whether the version before had it."""
+    """A claim with its position among equal ones, and whether the version before had it.
+
+    ``touched``: the change touches the unit (or the lines) the claim is about.
+    """
 
     claim: Claim
     occurrence: int
     existing: bool
+    touched: bool = True
 
 
 @dataclass(slots=True, eq=False)
@@ -93,7 +98,7 @@ def review_file(change: FileChange, engine: Engine) -> FileResult:
     for policy in engine.policies:
         new = evaluate(policy, new_view) if new_view is not None else []
         old_claims = evaluate(policy, old_view) if old_view is not None and new else []
-        result.claims.extend(_introduced(new, old_claims, after))
+        result.claims.extend(_introduced(new, old_claims, after, change))
         if old_view is not None:
             result.removals.extend(removals(policy, change, old_view, new_view))
     _supersede(result, engine.policies)
@@ -140,9 +145,9 @@ def _count(analysis: Analysis | None) -> Counter[str]:
     return out
 
 
-def _introduced(new: list[Claim], old: list[Claim], after: Analysis | None) -> list[Claimed]:
+def _introduced(new: list[Claim], old: list[Claim], after: Analysis | None, change: FileChange) -> list[Claimed]:
     had: Counter[tuple[str, str, str]] = Counter((c.rule, c.unit, c.identity) for c in old)
-    units = {u.qualname for u in after.module.units} if after is not None else set()
+    units = {u.qualname: u for u in after.module.units} if after is not None else {}
     orphans: Counter[tuple[str, str]] = Counter((c.rule, c.identity) for c in old if c.unit not in units)
     seen: Counter[tuple[str, str, str]] = Counter()
     out = []
@@ -155,8 +160,20 @@ def _introduced(new: list[Claim], old: list[Claim], after: Analysis | None) -> l
         elif orphans[claim.rule, claim.identity] > 0:
             orphans[claim.rule, claim.identity] -= 1
             existing = True
-        out.append(Claimed(claim, seen[key], existing))
+        out.append(Claimed(claim, seen[key], existing, not existing or _touched(claim, units.get(claim.unit), change)))
     return out
+
+
+def _touched(claim: Claim, unit: Unit | None, change: FileChange) -> bool:
+    first, last = (unit.line, unit.end_line) if unit is not None and unit.kind == "function" else (claim.start_line - 5, claim.end_line + 5)
+    return any(hunk.new_start <= last and hunk.new_start + hunk.new_lines >= first for hunk in _edits(change))
+
+
+def _edits(change: FileChange) -> Iterable[Hunk]:
+    """Hunks without the context lines around them."""
+    for hunk in change.hunks:
+        numbers = hunk.added or (hunk.new_start + hunk.new_lines // 2,)
+        yield Hunk(old_start=hunk.old_start, old_lines=hunk.old_lines, new_start=numbers[0], new_lines=numbers[-1] - numbers[0])
 
 
 def _supersede(result: FileResult, policies: Iterable[Policy]) -> None:

@@ -26,7 +26,7 @@ FORMS = frozenset({"require", "present", "flow", "removed", "swallow", "input", 
 _FORMAT = 2  # of the compiled cache
 _KEYS = frozenset("id title severity cwe references needs fix checks skip superseded_by".split())
 _CHECK_KEYS = frozenset("form hit in when require unless message from into concepts siblings language rule severity cwe fix silent".split())
-_WHEN_KEYS = frozenset("concepts resource keyed single bulk scoped owned dynamic tainted text explicit".split())
+_WHEN_KEYS = frozenset("concepts resource keyed single bulk scoped owned dynamic tainted text explicit also".split())
 PATH_CLASSES = frozenset("tests migrations commands seeds docs types".split())
 
 

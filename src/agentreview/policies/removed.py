@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from agentreview.model import Claim, Evidence, FileChange, Hunk
+from agentreview.model import Claim, Evidence, FileChange, Hit, Hunk
 from agentreview.policies.checks import View, fill, is_set
 from agentreview.policies.load import Check, Policy
 from agentreview.policies.paths import path_classes
@@ -52,6 +52,8 @@ def _units(policy: Policy, check: Check, change: FileChange, before: View, after
         if any(f.concept in _DATA for f in old_own) and not any(f.concept in _DATA for f in new_own) and id(new) not in after.analysis.endpoints and new.kind == "function":
             continue  # what was guarded is gone too, or moved out
         said = ""
+        # A new call that is given the caller, or asks by its name, may be the same check in other words: advice then.
+        asked = bool(after.analysis.own(new).questions - before.analysis.own(unit).questions)
         for concept in check.concepts:
             gone = _missing(concept, old_own, new_own)
             if gone is None or _reach(concept, after, new) >= _reach(concept, before, unit):
@@ -63,15 +65,15 @@ def _units(policy: Policy, check: Check, change: FileChange, before: View, after
             if concept in ("object-check", "membership", "scope") and _limited(new_own) > _limited(old_own):
                 continue  # the check became a predicate of the query
             said += concept
-            yield Removal(_claim(policy, check, change, before, after, unit, new, gone), concept)
+            yield Removal(_claim(policy, check, change, before, after, unit, new, gone, asked=asked), concept)
         if "scope" in check.concepts and _limited(new_own) < _limited(old_own) and _questions(new_own) <= _questions(old_own):
             for gone in _unscoped(old_own, new_own):
-                yield Removal(_claim(policy, check, change, before, after, unit, new, gone, what="the tenant predicate of "), "query-scope")
+                yield Removal(_claim(policy, check, change, before, after, unit, new, gone, what="the tenant predicate of ", asked=asked), "query-scope")
         if "authn" in check.concepts and "authn" not in said:
             lost = _denials(old_own, before) - _denials(new_own, after)
             if lost > 0 and _denials_in_reach(before, unit) > _denials_in_reach(after, new):
                 gone = next(f for f in old_own if _is_denial(f, before))
-                yield Removal(_claim(policy, check, change, before, after, unit, new, gone, what="the refusal "), "denial")
+                yield Removal(_claim(policy, check, change, before, after, unit, new, gone, what="the refusal ", asked=asked), "denial")
 
 
 def _missing(concept: str, old: list[Fact], new: list[Fact]) -> Fact | None:
@@ -138,7 +140,7 @@ def _deleted_module(policy: Policy, check: Check, change: FileChange, before: Vi
 
 
 def _claim(
-    policy: Policy, check: Check, change: FileChange, before: View, after: View | None, old: Unit, new: Unit | None, gone: Fact, *, what: str = "",
+    policy: Policy, check: Check, change: FileChange, before: View, after: View | None, old: Unit, new: Unit | None, gone: Fact, *, what: str = "", asked: bool = False,
 ) -> Claim:  # fmt: skip
     quote = before.quote(gone.line)
     line = map_line(change.hunks, gone.line) if after is not None else gone.line
@@ -151,7 +153,7 @@ def _claim(
     view = after if after is not None else before
     return Claim(
         rule=policy.id, path=change.path, unit=old.qualname, start_line=line, end_line=line, quote=view.quote(line), side="after" if after is not None else "before",
-        identity=f"removed:{gone.concept}:{gone.call}", message=fill(check.message, names), fix=fill(check.fix or policy.rule.fix, names), hit=check.hit,
+        identity=f"removed:{gone.concept}:{gone.call}", message=fill(check.message, names), fix=fill(check.fix or policy.rule.fix, names), hit=Hit.SUSPECT if asked else check.hit,
         evidence=(Evidence(path=change.old_path or change.path, line=gone.line, shows="was here before this change", quote=quote.strip()),),
         confirmed=before.facts.confirmed and all(is_set(before.facts, n) for n in policy.needs),
     )  # fmt: skip

@@ -23,7 +23,7 @@ _ASSIGNED = re.compile(rf"""(?i)["']?({_NAME})["']?\]?\s*(?::=|=>|=|:)\s*(?:[bru
 _UNQUOTED = re.compile(rf"(?i)^\s*(?:export\s+|-\s+)?({_NAME})\s*[=:]\s*()([^\s\"'`#$<{{(,;]{{12,200}})\s*(?:#.*)?$")
 _CONFIG = re.compile(r"(?:^|/)(?:\.env[\w.-]*|[^/]*\.(?:env|ini|cfg|conf|properties|ya?ml|toml|json|tfvars))$")
 _PLACEHOLDER = re.compile(
-    r"(?i)example|changeme|change[_-]?me|placeholder|your[_-]|<[^>]+>|\.\.\.|x{4,}|\*{3,}|dummy|sample|foobar|redacted|insert|todo|fixme|\$\{|\{\{|%\(|process\.env|os\.environ|getenv|"
+    r"(?i)example|changeme|change[_-]?me|placeholder|your[_-]|<[^>]+>|\.\.\.|x{4,}|\*{3,}|dummy|sample|foobar|redacted|insert|todo|fixme|\$\{|\{\{|\{\w*\}|%\(|process\.env|os\.environ|getenv|"
     r"^(?:test|fake|mock|secret|password|token|none|null|undefined|true|false|admin|root|postgres|default)[\w-]{0,12}$|^(.)\1+$|^[-_ .]*[a-z]+(?:[-_ .:/][a-z]+)*[-_ .:]*$|^[A-Z]+(?:_[A-Z]+)*$|^/|^https?://[^:@]*$|^(?:12345|abcdef|qwerty)"
 )
 _CODE_VALUE = re.compile(r"^[A-Za-z_$][\w$]*(?:\.[\w$]+)+\(?|^[A-Za-z_]\w*\(|^\w+\[")

@@ -31,6 +31,7 @@ _FILTERS = frozenset("filter filter_by where andWhere exclude get_queryset scope
 _COMPARISONS = frozenset({"==", "!=", "===", "!==", "is", "is not", "in", "not in", "<>"})
 _SENT = frozenset({"Header", "Query", "Body", "Headers", "Path", "Param", "Form", "Cookie"})  # how a parameter says the client fills it
 _CREATES = frozenset("create acreate save asave add add_all merge insert insertMany createMany createManyAndReturn bulk_create abulk_create bulkCreate values bulk_insert_mappings".split())
+_QUESTION = re.compile(r"auth(?!or)|authori[sz]e|permi|allow|check|ensure|assert|require|verify|forbid|deny|guard|^(?:can|may|is_same|has)_?[a-zA-Z]|accessible|visible|_for_user|ForUser", re.IGNORECASE)
 _HOOK_DECORATORS = frozenset({"before_request", "before_app_request", "middleware"})
 
 
@@ -85,6 +86,7 @@ class UnitFacts:
     catches: list[tuple[Expr, Unit]] = field(default_factory=list)  # promise.catch(callback)
     suppressed: list[Stmt] = field(default_factory=list)  # with suppress(...)
     tenant_inputs: list[Expr] = field(default_factory=list)
+    questions: set[str] = field(default_factory=set)  # callees that are given the caller, or ask by their name
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -369,7 +371,6 @@ class _Scope:
         self.lexicon = reader.lexicon
         self.evaluator = Evaluator(reader.lexicon, reader.classify)
         self.dirty: dict[str, Stmt] = {}
-        self.texts: dict[str, Expr] = {}
         self.depth = 0
 
     def bind_params(self, unit: Unit, *, is_endpoint: bool) -> None:
@@ -473,7 +474,7 @@ class _Scope:
                         self.dirty[row.resource] = stmt
         self.bind(stmt.targets, stmt.value, augmented=stmt.op not in ("=", ":"))
         if stmt.value is not None and len(stmt.targets) == 1 and stmt.targets[0].kind == "name":
-            self.texts[stmt.targets[0].name] = stmt.value
+            self.evaluator.assigned[stmt.targets[0].name] = stmt.value
             if stmt.value.kind == "call":
                 self.router(stmt.targets[0].name, stmt.value)
 
@@ -583,6 +584,8 @@ class _Scope:
         """Record the facts one chain spells, and its helpers, routes and client-sent tenant keys."""
         if links[-1].args is not None:
             last = links[-1]
+            if _QUESTION.search(last.name) or any(self.evaluator.value(a.value).caller for a in last.args):
+                self.own.questions.add(last.name)
             if len(links) == 1:
                 self.own.calls.append((last.name, expr))
             elif len(links) == 2 and links[0].name in ("self", "this", "cls", "super"):
@@ -703,7 +706,7 @@ class _Scope:
         return resource_name(pick)
 
     def sql(self, fact: Fact, expr: Expr, links: list[Link]) -> None:
-        parsed = sql_of(links, self.evaluator, self.texts)
+        parsed = sql_of(links, self.evaluator)
         fact.text, fact.dynamic, fact.tainted = parsed.text, parsed.dynamic, parsed.tainted
         fact.scoped = any(self.lexicon.tenant_key(word) for word in parsed.words)
         if fact.scoped:

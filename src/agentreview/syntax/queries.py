@@ -61,7 +61,7 @@ def predicate(links: list[Link], evaluator: Evaluator, lexicon: Lexicon) -> Pred
                 if key is None or lexicon.row_key(key):
                     keyed = True
                     single = single or (key is not None and flat(key) in _IDENTITY)
-            if key == "where" and value.kind not in ("dict", "list", "const"):
+            if key in ("where", "options") and value.kind not in ("dict", "list", "const"):
                 scoped = owned = True  # the predicate is built elsewhere: judged there, not here
             if known.record and known.certain and not known.request:
                 owned = owned or known.owned
@@ -128,7 +128,13 @@ def _pair(name: str | None, value: Expr, evaluator: Evaluator, depth: int, *, sp
             for link in links:
                 yield from _pairs(link.args or (), evaluator, depth + 1)
     elif value.kind == "spread" or spread:
-        yield ("where" if value.kind == "call" else name), value
+        yield "where", value  # built elsewhere
+    elif value.kind == "name" and name is None and value.name in evaluator.assigned and depth < 8:
+        built = evaluator.assigned[value.name]
+        if built.kind == "dict":
+            yield from _pair(None, built, evaluator, depth + 1)  # const options = { where: … }; Model.findAll(options)
+        else:
+            yield name, value
     else:
         yield name, value
 
@@ -144,14 +150,14 @@ class Sql:
     words: tuple[str, ...] = ()
 
 
-def sql_of(links: list[Link], evaluator: Evaluator, texts: dict[str, Expr]) -> Sql:
+def sql_of(links: list[Link], evaluator: Evaluator) -> Sql:
     """Read the statement out of the first text argument of the chain, following one local variable."""
     tagged = False
     for link in links:
         for arg in link.args or ():
             expr: Expr | None = arg.value
-            if expr is not None and expr.kind == "name" and expr.name in texts:
-                expr = texts[expr.name]
+            if expr is not None and expr.kind == "name" and expr.name in evaluator.assigned:
+                expr = evaluator.assigned[expr.name]
             parts = list(_texts(expr))
             if not parts:
                 continue

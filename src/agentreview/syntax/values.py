@@ -55,6 +55,7 @@ class Evaluator:
         self.lexicon = lexicon
         self.classify = classify  # concepts (request, caller, redact) a chain spells
         self.env: dict[str, Value] = {}
+        self.assigned: dict[str, Expr] = {}  # what each local name was last assigned
         self.known: dict[int, Value] = {}  # id(expr) -> value of a chain that is a read or a write
 
     def value(self, expr: Expr | None, depth: int = 0) -> Value:
