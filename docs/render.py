@@ -5,10 +5,13 @@ Plain SVG and no script: text in a monospace font, with the colours of the termi
 
 from __future__ import annotations
 
+import fcntl
 import os
+import pty
 import re
-import subprocess
+import struct
 import sys
+import termios
 from html import escape
 from pathlib import Path
 
@@ -16,32 +19,41 @@ PICTURE = Path(__file__).with_name("blocked-commit.svg")
 FIRST = '$ git commit -m "Show a patient"'
 LAST = "BLOCKED: "
 
+ROWS, COLUMNS = 24, 100
 ADVANCE, LEADING, SIZE, MARGIN, BAR = 8.43, 19, 14, 18, 34  # pixels; ADVANCE is a cell of the widest usual font
 _ANSI = re.compile(r"\x1b\[([0-9;]*)m")
 _CLASSES = {"1": "b", "2": "d", "1;31": "r", "31": "r", "33": "y", "32": "g", "36": "c"}
-
-STYLE = """\
-    svg { --paper: #ffffff; --edge: #d0d7de; --ink: #1f2328; --dim: #656d76;
-          --red: #c11c28; --yellow: #875e00; --green: #1a6f37; --cyan: #0a5f73; }
-    @media (prefers-color-scheme: dark) {
-      svg { --paper: #0d1117; --edge: #30363d; --ink: #e6edf3; --dim: #9198a1;
-            --red: #ff7b72; --yellow: #d8a734; --green: #56d364; --cyan: #56c8d8; }
-    }
-    rect { fill: var(--paper); stroke: var(--edge); }
-    circle { fill: var(--edge); }
-    text { fill: var(--ink); font: 14px ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace;
-           white-space: pre; }
-    .b { font-weight: bold } .d { fill: var(--dim) } .y { fill: var(--yellow) } .g { fill: var(--green) }
-    .c { fill: var(--cyan) } .r { fill: var(--red); font-weight: bold }"""
+_FONT = 'ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace'
+_PARTS = ("rect", "circle", "text", ".d", ".r", ".y", ".g", ".c")
+_LIGHT = ("#ffffff", "#d0d7de", "#1f2328", "#656d76", "#c11c28", "#875e00", "#1a6f37", "#0a5f73")
+_DARK = ("#0d1117", "#30363d", "#e6edf3", "#9198a1", "#ff7b72", "#d8a734", "#56d364", "#56c8d8")
 
 
-def demonstration(*, color: bool) -> str:
-    """Run `agentreview demo` and return everything it prints."""
-    looks = {"FORCE_COLOR": "1"} if color else {"NO_COLOR": "1"}
-    env = {key: value for key, value in os.environ.items() if key not in {"NO_COLOR", "FORCE_COLOR"}}
-    argv = [sys.executable, "-m", "agentreview", "demo", "--color", "always" if color else "never"]
-    done = subprocess.run(argv, env={**env, **looks}, capture_output=True, text=True, encoding="utf-8", check=True)
-    return done.stdout
+def demonstration() -> str:
+    """Run `agentreview demo` in a terminal of its own and return everything it shows. Raises when it fails."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        for name in ("NO_COLOR", "FORCE_COLOR"):
+            os.environ.pop(name, None)
+        os.environ["TERM"] = "xterm-256color"
+        os.execv(sys.executable, [sys.executable, "-m", "agentreview", "demo"])  # noqa: S606 - there is no shell to start it with
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+    shown = b""
+    while part := _read(terminal):
+        shown += part
+    os.close(terminal)
+    text = shown.decode("utf-8").replace("\r\n", "\n")
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if status:
+        raise SystemExit(f"{text}\nthe demonstration failed with {status}")
+    return text
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65536)
+    except OSError:  # how Linux says that the other end was closed
+        return b""
 
 
 def blocked(text: str) -> list[str]:
@@ -65,6 +77,12 @@ def spans(line: str) -> str:
     return "".join(out)
 
 
+def style(colors: tuple[str, ...]) -> str:
+    """Return one set of colours as style rules."""
+    rules = [f"{part} {{ fill: {color} }}" for part, color in zip(_PARTS, colors, strict=True)]
+    return " ".join([*rules, f"rect {{ stroke: {colors[1]} }}"])
+
+
 def draw(lines: list[str]) -> str:
     """Lay the lines out below each other in a frame."""
     columns = max(len(_ANSI.sub("", line)) for line in lines)
@@ -76,22 +94,22 @@ def draw(lines: list[str]) -> str:
         if line
     ]
     dots = [f'  <circle cx="{MARGIN + 6 + 20 * number}" cy="18" r="6"/>' for number in range(3)]
-    return "\n".join(
-        [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
-            ' role="img" aria-labelledby="title">',
-            '  <title id="title">A commit refused by agentreview, in a terminal</title>',
-            "  <style>",
-            STYLE,
-            "  </style>",
-            f'  <rect x="0.5" y="0.5" width="{width - 1}" height="{height - 1}" rx="8"/>',
-            *dots,
-            *texts,
-            "</svg>",
-            "",
-        ]
-    )
+    return f"""\
+<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" \
+aria-labelledby="title">
+  <title id="title">A commit refused by agentreview, in a terminal</title>
+  <style>
+    text {{ font: {SIZE}px {_FONT}; white-space: pre }} .b, .r {{ font-weight: bold }}
+    {style(_LIGHT)}
+    @media (prefers-color-scheme: dark) {{
+      {style(_DARK)}
+    }}
+  </style>
+  <rect x="0.5" y="0.5" width="{width - 1}" height="{height - 1}" rx="8"/>
+{chr(10).join([*dots, *texts])}
+</svg>
+"""
 
 
 if __name__ == "__main__":
-    PICTURE.write_text(draw(blocked(demonstration(color=True))), encoding="utf-8")
+    PICTURE.write_text(draw(blocked(demonstration())), encoding="utf-8")

@@ -680,7 +680,7 @@ def test_only_pre_push_reads_standard_input(gated: Gated) -> None:
 def test_the_installed_command_blocks_what_a_policy_forbids_and_passes_what_it_allows(repo: Any) -> None:
     """An example of each kind from the policy files, through git, the hook and the real reviewer."""
     pytest.importorskip("agentreview.review")
-    from agentreview.policies.load import examples
+    from agentreview.policies.examples import examples
 
     found = [example for example in examples(only="hipaa.phi-in-logs") if example.language == "python"]
     bad, good = (next(example for example in found if example.good is kind) for kind in (False, True))

@@ -64,7 +64,8 @@ def test_definitions_carry_decorators_bases_and_spans():
 def test_parameters_keep_annotations_and_defaults():
     found = unit(lower("def f(self, a: int, /, b=1, *c: str, d: X[Y] = 2, **e: P | None) -> Z: pass"), "f")
     assert [(p.name, shown(p.annotation), shown(p.default)) for p in found.params] == [
-        ("self", "", ""), ("a", "int", ""), ("b", "", "1"), ("c", "str", ""), ("d", "X[Y]", "2"), ("e", "(P | None)", ""),
+        ("self", "", ""), ("a", "int", ""), ("b", "", "1"), ("c", "str", ""), ("d", "X[Y]", "2"),
+        ("e", "(P | None)", ""),
     ]  # fmt: skip
 
 

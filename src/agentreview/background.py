@@ -12,6 +12,7 @@ import pickle
 import signal
 import struct
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from agentreview.errors import AgentReviewError, IncompleteError
@@ -77,7 +78,10 @@ class Reviewer:
             pass
         finally:
             self.cancel()
-        raise IncompleteError("the review process ended without an answer", fix="Run `agentreview` again; `agentreview doctor` checks the installation")
+        raise IncompleteError(
+            "the review process ended without an answer",
+            fix="Run `agentreview` again; `agentreview doctor` checks the installation",
+        )
 
     def cancel(self) -> None:
         """End the child, whatever it is doing. Safe to call twice."""
@@ -86,10 +90,8 @@ class Reviewer:
         pid, self.pid = self.pid, 0
         os.close(self.to_child)
         os.close(self.from_child)
-        try:
+        with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         os.waitpid(pid, 0)
 
 
@@ -108,7 +110,7 @@ def _serve(pipe: int, answer: int) -> None:
     report = (lambda done, total: _send(answer, ("progress", (done, total)))) if wants_progress else None
     try:
         if problem is not None:
-            raise problem
+            raise problem  # noqa: TRY301 - answered below like one of the review itself
         reply: tuple[str, Any] = ("verdict", compute(snapshot, files, report))
     except AgentReviewError as error:
         reply = ("error", error)

@@ -50,7 +50,9 @@ def review_snapshot(snapshot: Snapshot, config: Config, progress: Progress | Non
         ids = tuple(p.id for p in catalogue.policies if p.pack == pack and config.level(p.id) is not Level.OFF)
         outcome = Outcome.FAILED if failed and ids else Outcome.COMPLETED if ids else Outcome.SKIPPED
         reason = "; ".join(failed) if failed and ids else "" if ids else f"switched off in {config.path}"
-        runs.append(AgentRun(agent=f"policy:{pack}", digest=catalogue.digest, outcome=outcome, reason=reason, rules=ids))
+        runs.append(
+            AgentRun(agent=f"policy:{pack}", digest=catalogue.digest, outcome=outcome, reason=reason, rules=ids)
+        )
     used = {f.rule for f in settled}
     return Verdict(
         decision=decide(settled, runs), base=snapshot.base, tree=snapshot.tree, findings=settled, runs=tuple(runs), skipped=_described(reviewed.skipped),
@@ -59,7 +61,9 @@ def review_snapshot(snapshot: Snapshot, config: Config, progress: Progress | Non
     )  # fmt: skip
 
 
-def _anchored(snapshot: Snapshot, claims: Iterable[Claimed], rules: Mapping[str, Rule]) -> tuple[list[Finding], list[tuple[str, str]]]:
+def _anchored(
+    snapshot: Snapshot, claims: Iterable[Claimed], rules: Mapping[str, Rule]
+) -> tuple[list[Finding], list[tuple[str, str]]]:
     by_path = {c.path: c for c in snapshot.changes}
     findings: list[Finding] = []
     unanchored: list[tuple[str, str]] = []
@@ -67,10 +71,19 @@ def _anchored(snapshot: Snapshot, claims: Iterable[Claimed], rules: Mapping[str,
     for claimed in claims:
         claim = claimed.claim
         rule = rules[claim.rule]
-        found = anchor(claim, rule, by_path[claim.path], occurrence=claimed.occurrence, existing=claimed.existing, agent=f"policy:{rule.pack}")
+        found = anchor(
+            claim,
+            rule,
+            by_path[claim.path],
+            occurrence=claimed.occurrence,
+            existing=claimed.existing,
+            agent=f"policy:{rule.pack}",
+        )
         if found is None:
             # A policy's own claim must be where it says: if it is not, nothing else it said can be trusted.
-            unanchored.append((claim.path, f"{claim.rule} points at line {claim.start_line}, which does not hold what it quotes"))
+            unanchored.append(
+                (claim.path, f"{claim.rule} points at line {claim.start_line}, which does not hold what it quotes")
+            )
         elif found.fingerprint not in seen:
             seen.add(found.fingerprint)
             findings.append(found)
@@ -78,14 +91,21 @@ def _anchored(snapshot: Snapshot, claims: Iterable[Claimed], rules: Mapping[str,
 
 
 def _described(skipped: tuple[Skipped, ...]) -> tuple[Skipped, ...]:
-    return tuple(sorted((replace(s, detail=s.detail or SKIP_REASONS.get(s.reason, "")) for s in skipped), key=lambda s: (s.reason, s.path)))
+    return tuple(
+        sorted(
+            (replace(s, detail=s.detail or SKIP_REASONS.get(s.reason, "")) for s in skipped),
+            key=lambda s: (s.reason, s.path),
+        )
+    )
 
 
 def _elsewhere(count: int) -> tuple[str, ...]:
     """Old findings in code the change does not touch: counted, not listed."""
     if not count:
         return ()
-    return (f"{count} older {'finding' if count == 1 else 'findings'} in parts of these files that the change does not touch: not shown, never blocking",)
+    return (
+        f"{count} older {'finding' if count == 1 else 'findings'} in parts of these files that the change does not touch: not shown, never blocking",
+    )
 
 
 def _unset(findings: tuple[Finding, ...], config: Config) -> tuple[str, ...]:
@@ -95,7 +115,11 @@ def _unset(findings: tuple[Finding, ...], config: Config) -> tuple[str, ...]:
         return ()
     needs = sorted({n for f in suspects for n in f.needs})
     if needs:
-        return (f"not configured: {', '.join('facts.' + n for n in needs)}: findings that rest on them stay advice (agentreview init proposes them)",)
+        return (
+            f"not configured: {', '.join('facts.' + n for n in needs)}: findings that rest on them stay advice (agentreview init proposes them)",
+        )
     if not config.facts.confirmed:
-        return ("the project facts are not confirmed by a person (facts.confirmed_by): findings that rest on them stay advice",)
+        return (
+            "the project facts are not confirmed by a person (facts.confirmed_by): findings that rest on them stay advice",
+        )
     return ()

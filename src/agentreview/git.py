@@ -10,8 +10,8 @@ worktree into a look at this one; replace refs are off; programs named by config
 from __future__ import annotations
 
 import os
-import sys
 import shlex
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache

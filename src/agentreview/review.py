@@ -24,7 +24,9 @@ CONFIGURATION = ("agentreview.toml", "pyproject.toml")
 LAST = "last.json"  # per worktree: the last verdict, for `agentreview explain`
 
 
-def judge_index(repo: Repository, *, fresh: bool = False, progress: Progress | None = None, reviewer: Reviewer | None = None) -> Verdict:
+def judge_index(
+    repo: Repository, *, fresh: bool = False, progress: Progress | None = None, reviewer: Reviewer | None = None
+) -> Verdict:
     """Judge what the next commit in this worktree would change.
 
     ``fresh`` ignores a verdict that is already known; ``reviewer`` is one that the caller has started already.
@@ -34,16 +36,28 @@ def judge_index(repo: Repository, *, fresh: bool = False, progress: Progress | N
     with reviewer or Reviewer() as started:
         base, branch = head(repo)
         source = f"worktree {repo.root}" if repo.foreign else "index"
-        return _judge(repo, started, base, staged_tree(repo), branch=branch, source=source, fresh=fresh, progress=progress)
+        return _judge(
+            repo, started, base, staged_tree(repo), branch=branch, source=source, fresh=fresh, progress=progress
+        )
 
 
-def judge_range(repo: Repository, base: str, head: str, *, fresh: bool = False, progress: Progress | None = None) -> Verdict:
+def judge_range(
+    repo: Repository, base: str, head: str, *, fresh: bool = False, progress: Progress | None = None
+) -> Verdict:
     """Judge what turns ``base`` into ``head`` (commits or trees)."""
     from agentreview.snapshot import resolve
 
     source = f"range {base[:12]}..{head[:12]}"
     with Reviewer() as started:
-        return _judge(repo, started, resolve(repo, base, "tree"), resolve(repo, head, "tree"), source=source, fresh=fresh, progress=progress)
+        return _judge(
+            repo,
+            started,
+            resolve(repo, base, "tree"),
+            resolve(repo, head, "tree"),
+            source=source,
+            fresh=fresh,
+            progress=progress,
+        )
 
 
 def judge_spec(repo: Repository, spec: str, *, fresh: bool = False, progress: Progress | None = None) -> Verdict:
@@ -52,7 +66,9 @@ def judge_spec(repo: Repository, spec: str, *, fresh: bool = False, progress: Pr
 
     with Reviewer() as started:
         found = range_snapshot(repo, spec)
-        return _judge(repo, started, found.base, found.tree, source=found.source, fresh=fresh, progress=progress, snapshot=found)
+        return _judge(
+            repo, started, found.base, found.tree, source=found.source, fresh=fresh, progress=progress, snapshot=found
+        )
 
 
 def judge_commit(repo: Repository, revision: str, *, fresh: bool = False, progress: Progress | None = None) -> Verdict:
@@ -61,7 +77,9 @@ def judge_commit(repo: Repository, revision: str, *, fresh: bool = False, progre
 
     with Reviewer() as started:
         found = commit_snapshot(repo, revision)
-        return _judge(repo, started, found.base, found.tree, source=found.source, fresh=fresh, progress=progress, snapshot=found)
+        return _judge(
+            repo, started, found.base, found.tree, source=found.source, fresh=fresh, progress=progress, snapshot=found
+        )
 
 
 def _judge(

@@ -34,4 +34,17 @@ def decide(findings: Iterable[Finding], runs: Iterable[AgentRun]) -> Decision:
 def order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Worst first, then by place: the one order every report uses."""
     status = {Status.BLOCKING: 0, Status.ADVISORY: 1, Status.WAIVED: 2}
-    return tuple(sorted(findings, key=lambda f: (status[f.status], -f.severity.rank, f.origin is Origin.EXISTING, f.path, f.start_line, f.rule, f.fingerprint)))
+    return tuple(
+        sorted(
+            findings,
+            key=lambda f: (
+                status[f.status],
+                -f.severity.rank,
+                f.origin is Origin.EXISTING,
+                f.path,
+                f.start_line,
+                f.rule,
+                f.fingerprint,
+            ),
+        )
+    )

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from agentreview.model import FileChange, Finding, Status, Waiver
+from agentreview.policies.secrets import mask
+from agentreview.syntax.parse import text_of
 
 _FORM = re.compile(r"agentreview:\s*ignore(?:\[([^\]\n]*)\])?[ \t]*([^\n]*)")
 _CLOSING = re.compile(r"\s*(?:\*/|-->|#\}|%\})\s*$")
@@ -35,7 +37,7 @@ def find(change: FileChange) -> list[Inline]:
         return []
     added = {n for hunk in change.hunks for n in hunk.added}
     out = []
-    for number, line in enumerate(change.after.decode("utf-8", "replace").split("\n"), 1):
+    for number, line in enumerate(text_of(change.after).split("\n"), 1):
         for match in _FORM.finditer(line):
             rule, reason = match.group(1), _CLOSING.sub("", match.group(2)).strip(" \t\r:-")
             problem = ""
@@ -43,7 +45,16 @@ def find(change: FileChange) -> list[Inline]:
                 problem = "it must name one rule: agentreview: ignore[pack.rule] reason"
             elif len(reason) < 3:
                 problem = "it must give a reason after the bracket"
-            out.append(Inline((rule or "").strip(), change.path, number, reason[:200], number in added or change.before is None, problem))
+            out.append(
+                Inline(
+                    (rule or "").strip(),
+                    change.path,
+                    number,
+                    mask(reason)[:200],
+                    number in added or change.before is None,
+                    problem,
+                )
+            )
     return out
 
 
@@ -53,12 +64,31 @@ def apply(findings: Iterable[Finding], inline: Iterable[Inline]) -> tuple[tuple[
     used: set[int] = set()
     out = []
     for finding in findings:
-        hit = next((w for w in waivers if not w.problem and w.rule == finding.rule and w.path == finding.path and finding.side == "after" and finding.start_line - 1 <= w.line <= finding.end_line), None)
+        hit = next(
+            (
+                w
+                for w in waivers
+                if not w.problem
+                and w.rule == finding.rule
+                and w.path == finding.path
+                and finding.side == "after"
+                and finding.start_line - 1 <= w.line <= finding.end_line
+            ),
+            None,
+        )
         if hit is None:
             out.append(finding)
             continue
         used.add(id(hit))
-        out.append(replace(finding, status=Status.WAIVED, waiver=Waiver(rule=hit.rule, path=hit.path, line=hit.line, reason=hit.reason, added_here=hit.added_here)))
+        out.append(
+            replace(
+                finding,
+                status=Status.WAIVED,
+                waiver=Waiver(
+                    rule=hit.rule, path=hit.path, line=hit.line, reason=hit.reason, added_here=hit.added_here
+                ),
+            )
+        )
     notes = []
     for waiver in waivers:
         where = f"{waiver.path}:{waiver.line}"

@@ -114,7 +114,11 @@ class _Worker:
         guilty = self.current if self.current in self.todo else self.todo[0]
         ended_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
         slow = ended_by in (signal.SIGPROF, signal.SIGKILL)
-        reason = f"not checked within {self.limit:g} s of processor time ([limits] file_seconds)" if slow else f"the analyser stopped unexpectedly (status {status})"
+        reason = (
+            f"not checked within {self.limit:g} s of processor time ([limits] file_seconds)"
+            if slow
+            else f"the analyser stopped unexpectedly (status {status})"
+        )
         results[guilty] = FileResult(self.changes[guilty].path, failed=reason)
         self.todo.remove(guilty)
         return self.todo

@@ -13,14 +13,15 @@ from dataclasses import dataclass, field
 from agentreview.config import Config, Level
 from agentreview.globs import matches
 from agentreview.model import Claim, FileChange, Hunk, Skipped
-from agentreview.policies.checks import View, evaluate
+from agentreview.policies.checks import evaluate
+from agentreview.policies.claims import View
 from agentreview.policies.load import Catalogue, Policy
 from agentreview.policies.removed import Removal, removals
 from agentreview.syntax.facts import Analysis, analyse
 from agentreview.syntax.frameworks import Matchers, matchers
 from agentreview.syntax.lexicon import Lexicon, project_framework
-from agentreview.syntax.tree import Unit
 from agentreview.syntax.parse import NotReviewed, generated, language_of, parse_source
+from agentreview.syntax.tree import Unit
 
 # Concepts whose disappearance matters; counted per file so that a move within the change stays silent.
 COUNTED = ("audit", "trail", "authn", "object-check", "membership", "scope", "token-check", "validate", "redact")
@@ -66,7 +67,9 @@ class Engine:
         """Matchers of a language, the project's own names included."""
         known = self._matchers.get(language)
         if known is None:
-            known = self._matchers[language] = matchers((*self.catalogue.frameworks, project_framework(self.config.facts, language)), language)
+            known = self._matchers[language] = matchers(
+                (*self.catalogue.frameworks, project_framework(self.config.facts, language)), language
+            )
         return known
 
     def analyse(self, path: str, content: bytes) -> Analysis | NotReviewed:
@@ -85,9 +88,14 @@ def review_file(change: FileChange, engine: Engine) -> FileResult:
         return result
     before = None
     old_path = change.old_path or change.path
-    # What was not reviewed under its old name cannot vouch for anything: renaming notes.txt to views.py, or moving a
-    # file out of an excluded folder, must not turn everything in it into old debt.
-    if change.before is not None and language_of(old_path, change.before) is not None and not matches(old_path, engine.config.exclude):
+    # What was not reviewed under its old name cannot vouch for anything: renaming notes.txt or views.generated.py to
+    # views.py, or moving a file out of an excluded folder, must not turn everything in it into old debt.
+    if (
+        change.before is not None
+        and language_of(old_path, change.before) is not None
+        and generated(old_path, change.before) != "by its name"
+        and not matches(old_path, engine.config.exclude)
+    ):
         old = engine.analyse(change.path, change.before)
         # A version before that does not parse cannot tell old from new: everything counts as introduced.
         before = old if isinstance(old, Analysis) else None
@@ -116,17 +124,26 @@ def _version(change: FileChange, content: bytes | None, engine: Engine, result: 
         return None
     if language_of(change.path, content) is not None:
         if len(content) > limits.max_file_bytes or content.count(b"\n") > limits.max_lines:
-            result.skipped = Skipped(path=change.path, reason="too large", detail=f"{len(content)} bytes; [limits] max_file_bytes = {limits.max_file_bytes}")
+            result.skipped = Skipped(
+                path=change.path,
+                reason="too large",
+                detail=f"{len(content)} bytes; [limits] max_file_bytes = {limits.max_file_bytes}",
+            )
             return None
         why = generated(change.path, content)
-        # A header that appears with the change cannot take a file out of review: only one that was there before can.
-        if why and (why != "by its header" or (change.before is not None and generated(change.path, change.before))):
+        # A header, or one long line, that appears with the change cannot take a file out of review: only one that was
+        # there before can. A minified file may also come as a new one.
+        if why and (
+            why == "by its name"
+            or (why == "minified" and change.before is None)
+            or (change.before is not None and generated(change.path, change.before))
+        ):
             result.skipped = Skipped(path=change.path, reason="generated", detail=why)
             return None
     found = engine.analyse(change.path, content)
     if isinstance(found, Analysis):
         return found
-    if found.reason == "too deep":
+    if found.reason in ("too deep", "not text"):  # what only a hostile file is must not pass as skipped
         result.failed = found.detail
     elif found.reason != "not code":
         result.skipped = Skipped(path=change.path, reason=found.reason, detail=found.detail)
@@ -165,7 +182,11 @@ def _introduced(new: list[Claim], old: list[Claim], after: Analysis | None, chan
 
 
 def _touched(claim: Claim, unit: Unit | None, change: FileChange) -> bool:
-    first, last = (unit.line, unit.end_line) if unit is not None and unit.kind == "function" else (claim.start_line - 5, claim.end_line + 5)
+    first, last = (
+        (unit.line, unit.end_line)
+        if unit is not None and unit.kind == "function"
+        else (claim.start_line - 5, claim.end_line + 5)
+    )
     return any(hunk.new_start <= last and hunk.new_start + hunk.new_lines >= first for hunk in _edits(change))
 
 
@@ -173,14 +194,23 @@ def _edits(change: FileChange) -> Iterable[Hunk]:
     """Hunks without the context lines around them."""
     for hunk in change.hunks:
         numbers = hunk.added or (hunk.new_start + hunk.new_lines // 2,)
-        yield Hunk(old_start=hunk.old_start, old_lines=hunk.old_lines, new_start=numbers[0], new_lines=numbers[-1] - numbers[0])
+        yield Hunk(
+            old_start=hunk.old_start, old_lines=hunk.old_lines, new_start=numbers[0], new_lines=numbers[-1] - numbers[0]
+        )
 
 
 def _supersede(result: FileResult, policies: Iterable[Policy]) -> None:
     """Report one place once: a policy names the one that says the same thing better."""
     better = {p.id: p.superseded_by for p in policies if p.superseded_by}
     if better:
-        taken = {(c.claim.rule, c.claim.unit, mark) for c in result.claims for mark in (c.claim.start_line, c.claim.identity)}
+        taken = {
+            (c.claim.rule, c.claim.unit, mark) for c in result.claims for mark in (c.claim.start_line, c.claim.identity)
+        }
         result.claims = [
-            c for c in result.claims if not any((better.get(c.claim.rule, ""), c.claim.unit, mark) in taken for mark in (c.claim.start_line, c.claim.identity))
+            c
+            for c in result.claims
+            if not any(
+                (better.get(c.claim.rule, ""), c.claim.unit, mark) in taken
+                for mark in (c.claim.start_line, c.claim.identity)
+            )
         ]

@@ -13,6 +13,7 @@ from agentreview.config import Config, config_relaxations, parse_config
 from agentreview.errors import ConfigError
 from agentreview.model import Claim, FileChange, Hit
 from agentreview.policies.load import Check, Policy
+from agentreview.syntax.parse import text_of
 
 _CONFIGS = {"agentreview.toml": (), "pyproject.toml": ("tool", "agentreview")}
 _HOOK_FILES = re.compile(
@@ -21,7 +22,9 @@ _HOOK_FILES = re.compile(
 )
 _OWNERS = re.compile(r"(?:^|/)CODEOWNERS$")
 _GATE_PATHS = re.compile(r"agentreview|\.agents/|\.pre-commit|lefthook|\.husky")
-_SCRIPTS = re.compile(r"\.(?:sh|bash|zsh|py|js|mjs|cjs|ts|rb|ya?ml|toml|json|mk|ps1)$|(?:^|/)(?:Makefile|justfile|Dockerfile|Jenkinsfile)$|^\.husky/")
+_SCRIPTS = re.compile(
+    r"\.(?:sh|bash|zsh|py|js|mjs|cjs|ts|rb|ya?ml|toml|json|mk|ps1)$|(?:^|/)(?:Makefile|justfile|Dockerfile|Jenkinsfile)$|^\.husky/"
+)
 _MENTION = re.compile(r"\bagentreview\b")
 _COMMENT = re.compile(r"^\s*(?:#|//|--|;|/\*|\*)")
 _AROUND = (
@@ -52,10 +55,20 @@ def scan(policy: Policy, check: Check, change: FileChange, known_policies: Colle
 
 
 def _text(content: bytes | None) -> str:
-    return content.decode("utf-8", "replace") if content is not None else ""
+    return text_of(content) if content is not None else ""
 
 
-def _claim(policy: Policy, check: Check, change: FileChange, line: int, what: str, *, hit: Hit | None = None, identity: str = "", fix: str = "") -> Claim:
+def _claim(
+    policy: Policy,
+    check: Check,
+    change: FileChange,
+    line: int,
+    what: str,
+    *,
+    hit: Hit | None = None,
+    identity: str = "",
+    fix: str = "",
+) -> Claim:
     source = _text(change.after if change.after is not None else change.before).split("\n")
     number = min(max(line, 1), len(source))
     return Claim(
@@ -65,9 +78,11 @@ def _claim(policy: Policy, check: Check, change: FileChange, line: int, what: st
     )  # fmt: skip
 
 
-def _configuration(policy: Policy, check: Check, change: FileChange, before: str, after: str, known: Collection[str]) -> Iterator[Claim]:
+def _configuration(
+    policy: Policy, check: Check, change: FileChange, before: str, after: str, known: Collection[str]
+) -> Iterator[Claim]:
     for name, table in _CONFIGS.items():
-        if change.path != name and change.old_path != name:
+        if name not in (change.path, change.old_path):
             continue
         if name == "pyproject.toml" and "tool.agentreview" not in before + after:
             continue
@@ -77,10 +92,25 @@ def _configuration(policy: Policy, check: Check, change: FileChange, before: str
             continue  # reading the configuration reports that itself
         first = not before.strip() or (name == "pyproject.toml" and "tool.agentreview" not in before)
         if old is not None and not after.strip() and not first:
-            yield _claim(policy, check, change, 1, "the gate's configuration is removed: its facts and settings no longer apply", identity="config-removed")
+            yield _claim(
+                policy,
+                check,
+                change,
+                1,
+                "the gate's configuration is removed: its facts and settings no longer apply",
+                identity="config-removed",
+            )
         for sentence in config_relaxations(old, new):
             line = _line_of(after, sentence)
-            yield _claim(policy, check, change, line, sentence, hit=Hit.SUSPECT if first else check.hit, identity=f"config:{sentence}")
+            yield _claim(
+                policy,
+                check,
+                change,
+                line,
+                sentence,
+                hit=Hit.SUSPECT if first else check.hit,
+                identity=f"config:{sentence}",
+            )
 
 
 def _config(text: str, name: str, known: Collection[str], table: tuple[str, ...]) -> Config | None:
@@ -102,13 +132,28 @@ def _line_of(text: str, sentence: str) -> int:
 
 def _hook_entries(policy: Policy, check: Check, change: FileChange, before: str, after: str) -> Iterator[Claim]:
     def entries(text: str) -> list[tuple[int, str]]:
-        return [(n, line) for n, line in enumerate(text.split("\n"), 1) if _MENTION.search(line) and not _COMMENT.match(line)]
+        return [
+            (n, line)
+            for n, line in enumerate(text.split("\n"), 1)
+            if _MENTION.search(line) and not _COMMENT.match(line)
+        ]
 
     old, new = entries(before), entries(after)
     if old and not new:
-        yield _claim(policy, check, change, min(old[0][0], after.count("\n") + 1), f"agentreview is taken out of {change.path}", identity="hook-removed")
+        yield _claim(
+            policy,
+            check,
+            change,
+            min(old[0][0], after.count("\n") + 1),
+            f"agentreview is taken out of {change.path}",
+            identity="hook-removed",
+        )
         return
-    for key, pattern in (("continue-on-error", r"continue-on-error:\s*(?:true|\$)|allow_failure:\s*true"), ("stages", r"^\s*stages:\s*(.*)$"), ("if", r"^\s*if:\s*(?:false|\$\{\{\s*false)")):
+    for key, pattern in (
+        ("continue-on-error", r"continue-on-error:\s*(?:true|\$)|allow_failure:\s*true"),
+        ("stages", r"^\s*stages:\s*(.*)$"),
+        ("if", r"^\s*if:\s*(?:false|\$\{\{\s*false)"),
+    ):
         was = {_block_text(before, n, pattern) for n, _ in old}
         for number, _ in new:
             found = _block_text(after, number, pattern)
@@ -116,7 +161,14 @@ def _hook_entries(policy: Policy, check: Check, change: FileChange, before: str,
                 continue
             if key == "stages" and (not old or "manual" not in found or "pre-commit" in found.replace("manual", "")):
                 continue
-            yield _claim(policy, check, change, _block_line(after, number, pattern) or number, f"the gate's step no longer decides: {' '.join(found.split())}", identity=f"step:{key}")
+            yield _claim(
+                policy,
+                check,
+                change,
+                _block_line(after, number, pattern) or number,
+                f"the gate's step no longer decides: {' '.join(found.split())}",
+                identity=f"step:{key}",
+            )
             break
 
 
@@ -146,7 +198,14 @@ def _owners(policy: Policy, check: Check, change: FileChange, before: str, after
     for line in before.split("\n"):
         entry = " ".join(line.split())
         if entry and not entry.startswith("#") and _GATE_PATHS.search(entry.split(" ")[0]) and entry not in kept:
-            yield _claim(policy, check, change, 1, f"the owners of {entry.split(' ')[0]} are changed or removed in CODEOWNERS", identity=f"owners:{entry.split(' ')[0]}")
+            yield _claim(
+                policy,
+                check,
+                change,
+                1,
+                f"the owners of {entry.split(' ')[0]} are changed or removed in CODEOWNERS",
+                identity=f"owners:{entry.split(' ')[0]}",
+            )
 
 
 def _ways_around(policy: Policy, check: Check, change: FileChange, after: str) -> Iterator[Claim]:

@@ -25,7 +25,9 @@ from agentreview.version import data_directory
 FORMS = frozenset({"require", "present", "flow", "removed", "swallow", "input", "secrets", "gate", "match"})
 _FORMAT = 2  # of the compiled cache
 _KEYS = frozenset("id title severity cwe references needs fix checks skip superseded_by".split())
-_CHECK_KEYS = frozenset("form hit in when require unless message from into concepts siblings language rule severity cwe fix silent".split())
+_CHECK_KEYS = frozenset(
+    "form hit in when require unless message from into concepts siblings language rule severity cwe fix silent".split()
+)
 _WHEN_KEYS = frozenset("concepts resource keyed single bulk scoped owned dynamic tainted text explicit also".split())
 PATH_CLASSES = frozenset("tests migrations commands seeds docs types".split())
 
@@ -68,22 +70,6 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
-    """A fenced example of a policy: ``before`` is empty unless the example shows a change."""
-
-    policy: str
-    line: int
-    language: str
-    good: bool
-    framework: str
-    title: str
-    path: str
-    before: str
-    after: str
-    facts: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Catalogue:
     """Everything the policy agents run on. ``digest`` covers every byte of the files it came from."""
 
@@ -101,7 +87,11 @@ def policies_dir() -> Path:
     """Return where the policy files are; raises ConfigError when the installation has none."""
     place = data_directory("policies")
     if not place.is_dir():
-        raise ConfigError("the policy files are missing from this installation", path=str(place), fix="Reinstall: pip install --force-reinstall agentreview-gate")
+        raise ConfigError(
+            "the policy files are missing from this installation",
+            path=str(place),
+            fix="Reinstall: pip install --force-reinstall agentreview-gate",
+        )
     return place
 
 
@@ -160,14 +150,31 @@ def _keep(path: Path, compiled: Mapping[str, Any]) -> None:
 def _catalogue(compiled: Mapping[str, Any], mark: str) -> Catalogue:
     policies = []
     for raw in compiled["policies"]:
-        rule = Rule(**{**raw["rule"], "severity": Severity(raw["rule"]["severity"]), **{k: tuple(raw["rule"][k]) for k in ("cwe", "references")}})
+        rule = Rule(
+            **{
+                **raw["rule"],
+                "severity": Severity(raw["rule"]["severity"]),
+                **{k: tuple(raw["rule"][k]) for k in ("cwe", "references")},
+            }
+        )
         checks = tuple(
             Check(**{**c, "hit": Hit(c["hit"]), "when": tuple((k, tuple(v) if isinstance(v, list) else v) for k, v in c["when"]),
                      **{k: tuple(c[k]) for k in ("concepts", "require", "unless", "sources", "sinks")}})
             for c in raw["checks"]
         )  # fmt: skip
-        policies.append(Policy(id=raw["id"], rule=rule, checks=checks, needs=tuple(raw["needs"]), skip=tuple(raw["skip"]), superseded_by=raw["superseded_by"]))
-    return Catalogue(tuple(policies), tuple(Framework(f) for f in compiled["frameworks"]), mark, frozenset(p.id for p in policies))
+        policies.append(
+            Policy(
+                id=raw["id"],
+                rule=rule,
+                checks=checks,
+                needs=tuple(raw["needs"]),
+                skip=tuple(raw["skip"]),
+                superseded_by=raw["superseded_by"],
+            )
+        )
+    return Catalogue(
+        tuple(policies), tuple(Framework(f) for f in compiled["frameworks"]), mark, frozenset(p.id for p in policies)
+    )
 
 
 # -- compiling -----------------------------------------------------------------------------------------------------
@@ -186,7 +193,9 @@ def compile_files(files: Mapping[str, bytes], root: str) -> dict[str, Any]:
             elif name.endswith(".md"):
                 policies.append(_policy(data.decode("utf-8"), name, where, citations))
     except (AttributeError, KeyError, TypeError, ValueError) as error:  # a list for a name, a number for a list
-        raise ConfigError(f"a value is not of the kind its key takes ({error})", path=where, fix="See policies/README.md") from error
+        raise ConfigError(
+            f"a value is not of the kind its key takes ({error})", path=where, fix="See policies/README.md"
+        ) from error
     return {"format": _FORMAT, "policies": sorted(policies, key=lambda p: str(p["id"])), "frameworks": frameworks}
 
 
@@ -199,7 +208,9 @@ def _yaml(data: bytes | str, where: str, offset: int) -> dict[str, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = (mark.line + 1 if mark else 1) + offset
-        raise ConfigError(f"not valid YAML: {getattr(error, 'problem', error)}", path=where, line=line, fix="Correct that line") from error
+        raise ConfigError(
+            f"not valid YAML: {getattr(error, 'problem', error)}", path=where, line=line, fix="Correct that line"
+        ) from error
     if not isinstance(value, dict):
         raise ConfigError("expected a mapping", path=where, line=1 + offset, fix="See policies/README.md")
     return value
@@ -213,7 +224,12 @@ def _framework(data: dict[str, Any], where: str) -> dict[str, Any]:
         compile_framework(data)
     except ValueError as error:
         raise ConfigError(str(error), path=where, fix="See policies/README.md") from error
-    return {"id": data["id"], "languages": data["languages"], "imports": data.get("imports") or [], "concepts": data["concepts"]}
+    return {
+        "id": data["id"],
+        "languages": data["languages"],
+        "imports": data.get("imports") or [],
+        "concepts": data["concepts"],
+    }
 
 
 _FRONT = re.compile(r"\A---\n(.*?)\n---\n(.*)\Z", re.DOTALL)
@@ -223,7 +239,12 @@ def split_front_matter(text: str, where: str) -> tuple[dict[str, Any], str, int]
     """Return (front matter, body, line of the body's first line)."""
     match = _FRONT.match(text.replace("\r\n", "\n"))
     if match is None:
-        raise ConfigError("no front matter: the file must begin with --- and end it with ---", path=where, line=1, fix="See policies/README.md")
+        raise ConfigError(
+            "no front matter: the file must begin with --- and end it with ---",
+            path=where,
+            line=1,
+            fix="See policies/README.md",
+        )
     return _yaml(match.group(1), where, 1), match.group(2), match.group(1).count("\n") + 4
 
 
@@ -297,7 +318,10 @@ def _try_rule(raw: Mapping[str, Any], wrong: Any) -> None:
     from agentreview.syntax.match import find
 
     if raw.get("language") not in ("python", "typescript", "tsx", "javascript"):
-        raise wrong(f"a match check needs language: python, typescript, tsx or javascript, not {raw.get('language')!r}", "language:")
+        raise wrong(
+            f"a match check needs language: python, typescript, tsx or javascript, not {raw.get('language')!r}",
+            "language:",
+        )
     try:
         find("", str(raw["language"]), raw["rule"])
     except ValueError as error:
@@ -317,81 +341,3 @@ def _sections(body: str) -> dict[str, str]:
 
 def _without_examples(body: str) -> str:
     return body.split("\n## Examples", 1)[0].strip()
-
-
-# -- examples ------------------------------------------------------------------------------------------------------
-
-_FENCE = re.compile(r"^```(\w+) (bad|good) ([\w.+-]+)((?: \w+=[^:]*?)*)\s*:\s*(.+)$")
-_DEFAULT_PATH = {"python": "app/views.py", "typescript": "src/routes.ts", "tsx": "src/page.tsx", "javascript": "src/routes.js", "toml": "agentreview.toml", "yaml": "ci.yml", "sh": "run.sh"}
-
-
-def examples(root: Path | None = None, only: str = "") -> tuple[Example, ...]:
-    """Return the fenced examples of every policy below ``root``."""
-    place = root or policies_dir()
-    out: list[Example] = []
-    for name, data in sources(place).items():
-        policy = name.removesuffix(".md").replace("/", ".")
-        if name.endswith(".md") and (not only or policy == only):
-            out.extend(_examples(data.decode("utf-8"), policy, str(place / name)))
-    return tuple(out)
-
-
-def _examples(text: str, policy: str, where: str) -> list[Example]:
-    out: list[Example] = []
-    lines = text.split("\n")
-    number = 0
-    while number < len(lines):
-        line = lines[number]
-        number += 1
-        match = _FENCE.match(line)
-        if match is None:
-            if re.match(r"^```\w+ (bad|good)\b", line):
-                raise ConfigError("an example fence reads: ```LANGUAGE bad|good FRAMEWORK [path=…]: title", path=where, line=number, fix="See policies/README.md")
-            continue
-        start = number
-        while number < len(lines) and not lines[number].startswith("```"):
-            number += 1
-        language, verdict, framework, attributes, title = match.groups()
-        options = dict(part.split("=", 1) for part in re.findall(r" (\w+=[^:]*?)(?= \w+=|$)", attributes or ""))
-        body = lines[start:number]
-        before, after = _sides(body)
-        out.append(Example(policy, start, language, verdict == "good", framework, title, options.get("path", _DEFAULT_PATH.get(language, "file.txt")).strip(), expand(before), expand(after), options.get("facts", "").strip()))
-        number += 1
-    return out
-
-
-_MARK = re.compile(r"^\s*(?:#|//|--)\s*--- (before|after)\s*$")
-
-
-def _sides(body: list[str]) -> tuple[str, str]:
-    sides: dict[str, list[str]] = {"before": [], "after": []}
-    current = "after"
-    for line in body:
-        mark = _MARK.match(line)
-        if mark:
-            current = mark.group(1)
-        else:
-            sides[current].append(line)
-    return ("\n".join(sides["before"]) + "\n" if sides["before"] else ""), "\n".join(sides["after"]) + "\n"
-
-
-_HOLE = re.compile(r"\{\{(hex|base64|alnum|digits|upper):(\d{1,3})\}\}")
-_ALPHABETS = {
-    "hex": "0123456789abcdef",
-    "base64": "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/",
-    "alnum": "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789",
-    "digits": "0123456789",
-    "upper": "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567",
-}
-
-
-def expand(text: str) -> str:
-    """Replace ``{{hex:40}}`` and the like by a fixed random-looking value, so that no example holds a real-looking secret."""
-    import hashlib
-
-    def value(match: re.Match[str]) -> str:
-        alphabet, size = _ALPHABETS[match.group(1)], int(match.group(2))
-        stream = b"".join(hashlib.sha256(f"{match.group(0)}{match.start()}{i}".encode()).digest() for i in range(size // 32 + 1))
-        return "".join(alphabet[b % len(alphabet)] for b in stream[:size])
-
-    return _HOLE.sub(value, text)

@@ -8,7 +8,9 @@ from functools import lru_cache
 from agentreview.globs import matches
 
 _CLASSES = {
-    "tests": re.compile(r"(?:^|/)(?:tests?|__tests__|testing|spec|specs|e2e|cypress|fixtures|__mocks__)/|(?:^|/)(?:test_[^/]*|[^/]*_test|conftest)\.py$|\.(?:test|spec|stories|cy)\.[cm]?[jt]sx?$"),
+    "tests": re.compile(
+        r"(?:^|/)(?:tests?|__tests__|testing|spec|specs|e2e|cypress|fixtures|__mocks__)/|(?:^|/)(?:test_[^/]*|[^/]*_test|conftest)\.py$|\.(?:test|spec|stories|cy)\.[cm]?[jt]sx?$"
+    ),
     "migrations": re.compile(r"(?:^|/)(?:migrations?(?:_\w+)?|alembic/(?:[\w/]*/)?versions|migrate)/"),
     "commands": re.compile(r"(?:^|/)(?:management/commands|scripts?|bin|tools|cli)/"),
     "seeds": re.compile(r"(?:^|/)(?:seeds?|seeders?|factories)/|(?:^|/)(?:seed|factories|factory)\.[a-z]+$"),

@@ -8,14 +8,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from agentreview.model import Claim, Evidence, FileChange, Hit, Hunk
-from agentreview.policies.checks import View, fill, is_set
+from agentreview.policies.claims import View, fill, is_set
 from agentreview.policies.load import Check, Policy
 from agentreview.policies.paths import path_classes
 from agentreview.syntax.facts import Fact
 from agentreview.syntax.tree import Unit
 
 _DATA = frozenset({"read", "write", "delete", "raw-sql", "generic-read", "generic-write"})
-_DENIAL = re.compile(r"\b40[13]\b|forbidden|permission|unauthor|authoriz|notallowed|accessdenied|notauthenticated", re.IGNORECASE)
+_DENIAL = re.compile(
+    r"\b40[13]\b|forbidden|permission|unauthor|authoriz|notallowed|accessdenied|notauthenticated", re.IGNORECASE
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -49,7 +51,12 @@ def _units(policy: Policy, check: Check, change: FileChange, before: View, after
         if new is None or (unit.kind == "module" and "trail" not in check.concepts and "audit" not in check.concepts):
             continue
         old_own, new_own = before.analysis.own(unit).facts, after.analysis.own(new).facts
-        if any(f.concept in _DATA for f in old_own) and not any(f.concept in _DATA for f in new_own) and id(new) not in after.analysis.endpoints and new.kind == "function":
+        if (
+            any(f.concept in _DATA for f in old_own)
+            and not any(f.concept in _DATA for f in new_own)
+            and id(new) not in after.analysis.endpoints
+            and new.kind == "function"
+        ):
             continue  # what was guarded is gone too, or moved out
         said = ""
         # A new call that is given the caller, or asks by its name, may be the same check in other words: advice then.
@@ -58,7 +65,11 @@ def _units(policy: Policy, check: Check, change: FileChange, before: View, after
             gone = _missing(concept, old_own, new_own)
             if gone is None or _reach(concept, after, new) >= _reach(concept, before, unit):
                 continue
-            if concept == "validate" and id(new) not in after.analysis.endpoints and not any(f.concept in _DATA for f in new_own):
+            if (
+                concept == "validate"
+                and id(new) not in after.analysis.endpoints
+                and not any(f.concept in _DATA for f in new_own)
+            ):
                 continue  # a form or page that parses its own state guards nothing
             if concept == "authn" and after.facts.access.default == "deny" and new.kind != "module":
                 continue
@@ -66,19 +77,42 @@ def _units(policy: Policy, check: Check, change: FileChange, before: View, after
                 continue  # the check became a predicate of the query
             said += concept
             yield Removal(_claim(policy, check, change, before, after, unit, new, gone, asked=asked), concept)
-        if "scope" in check.concepts and _limited(new_own) < _limited(old_own) and _questions(new_own) <= _questions(old_own):
+        if (
+            "scope" in check.concepts
+            and _limited(new_own) < _limited(old_own)
+            and _questions(new_own) <= _questions(old_own)
+        ):
             for gone in _unscoped(old_own, new_own):
-                yield Removal(_claim(policy, check, change, before, after, unit, new, gone, what="the tenant predicate of ", asked=asked), "query-scope")
+                yield Removal(
+                    _claim(
+                        policy,
+                        check,
+                        change,
+                        before,
+                        after,
+                        unit,
+                        new,
+                        gone,
+                        what="the tenant predicate of ",
+                        asked=asked,
+                    ),
+                    "query-scope",
+                )
         if "authn" in check.concepts and "authn" not in said:
             lost = _denials(old_own, before) - _denials(new_own, after)
             if lost > 0 and _denials_in_reach(before, unit) > _denials_in_reach(after, new):
                 gone = next(f for f in old_own if _is_denial(f, before))
-                yield Removal(_claim(policy, check, change, before, after, unit, new, gone, what="the refusal ", asked=asked), "denial")
+                yield Removal(
+                    _claim(policy, check, change, before, after, unit, new, gone, what="the refusal ", asked=asked),
+                    "denial",
+                )
 
 
 def _missing(concept: str, old: list[Fact], new: list[Fact]) -> Fact | None:
     """The first control of this concept that is no longer among the unit's own, by callee and resource."""
-    have: Counter[tuple[str, str]] = Counter((f.call.rsplit(".", 1)[-1], f.resource) for f in new if f.concept == concept)
+    have: Counter[tuple[str, str]] = Counter(
+        (f.call.rsplit(".", 1)[-1], f.resource) for f in new if f.concept == concept
+    )
     missing = None
     for fact in old:
         if fact.concept != concept:
@@ -119,7 +153,11 @@ def _unscoped(old: list[Fact], new: list[Fact]) -> Iterator[Fact]:
 
 
 def _is_denial(fact: Fact, view: View) -> bool:
-    return fact.concept in ("deny", "raise") and not fact.via and _DENIAL.search(view.analysis.module.source[fact.start : fact.end]) is not None
+    return (
+        fact.concept in ("deny", "raise")
+        and not fact.via
+        and _DENIAL.search(view.analysis.module.source[fact.start : fact.end]) is not None
+    )
 
 
 def _denials(facts: list[Fact], view: View) -> int:
@@ -128,15 +166,27 @@ def _denials(facts: list[Fact], view: View) -> int:
 
 def _denials_in_reach(view: View, unit: Unit) -> int:
     own = _denials(view.analysis.own(unit).facts, view)
-    return own + sum(1 for f in view.in_reach(unit) if f.concept in ("authn", "object-check", "membership") or (f.via and f.concept in ("deny", "raise")))
+    return own + sum(
+        1
+        for f in view.in_reach(unit)
+        if f.concept in ("authn", "object-check", "membership") or (f.via and f.concept in ("deny", "raise"))
+    )
 
 
 def _deleted_module(policy: Policy, check: Check, change: FileChange, before: View) -> Iterator[Removal]:
     """A whole file is gone: silent, unless recording was its purpose."""
     name = change.path.rsplit("/", 1)[-1].lower()
-    facts = [f for own in before.analysis.units.values() for f in own.facts if f.concept in check.concepts and f.concept in ("audit", "trail")]
+    facts = [
+        f
+        for own in before.analysis.units.values()
+        for f in own.facts
+        if f.concept in check.concepts and f.concept in ("audit", "trail")
+    ]
     if "audit" in name and facts:
-        yield Removal(_claim(policy, check, change, before, None, facts[0].unit, None, facts[0], what="with the file "), facts[0].concept)
+        yield Removal(
+            _claim(policy, check, change, before, None, facts[0].unit, None, facts[0], what="with the file "),
+            facts[0].concept,
+        )
 
 
 def _claim(
@@ -149,7 +199,14 @@ def _claim(
         while line > new.line and not after.quote(line).strip():
             line -= 1
     unit = old.qualname if old.kind != "module" else "this module"
-    names = {"unit": unit, "resource": gone.resource or "the record", "call": what + gone.call, "value": gone.call, "line": str(gone.line), "tenant": before.facts.tenant.key or "the tenant key"}
+    names = {
+        "unit": unit,
+        "resource": gone.resource or "the record",
+        "call": what + gone.call,
+        "value": gone.call,
+        "line": str(gone.line),
+        "tenant": before.facts.tenant.key or "the tenant key",
+    }
     view = after if after is not None else before
     return Claim(
         rule=policy.id, path=change.path, unit=old.qualname, start_line=line, end_line=line, quote=view.quote(line), side="after" if after is not None else "before",

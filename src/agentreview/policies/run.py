@@ -68,15 +68,19 @@ def _not_moved(results: Sequence[FileResult]) -> list[Claimed]:
             before[concept] += old
             after[concept] += new
     out: list[Claimed] = []
-    seen: Counter[tuple[str, str, str]] = Counter()
+    seen: Counter[tuple[str, str, str, str]] = Counter()
     for result in results:
         for removal in result.removals:
             if _moved(removal, before, after):
                 continue
             claim = removal.claim
-            key = (claim.rule, claim.unit, claim.identity)
+            key = (claim.rule, claim.path, claim.unit, claim.identity)
             seen[key] += 1
-            if seen[key] == 1 and not any(c.claim.rule == claim.rule and c.claim.unit == claim.unit and c.claim.start_line == claim.start_line for c in out):
+            if seen[key] == 1 and not any(
+                (c.claim.rule, c.claim.path, c.claim.unit, c.claim.start_line)
+                == (claim.rule, claim.path, claim.unit, claim.start_line)
+                for c in out
+            ):
                 out.append(Claimed(claim, seen[key], existing=False))
     return out
 

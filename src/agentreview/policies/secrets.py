@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from agentreview.model import Claim, FileChange, Hit, Severity
 from agentreview.policies.load import Check, Policy
 from agentreview.policies.paths import path_classes
+from agentreview.syntax.parse import text_of
 
 # Shapes of tokens with a fixed form. Deliberately wide: they only choose the lines that a detector then judges.
 _KNOWN = re.compile(
@@ -19,7 +20,9 @@ _KNOWN = re.compile(
     r"npm_[A-Za-z0-9]|pypi-|sq0|-us\d{1,2}\b|AccountKey=|BEGIN [A-Z ]*PRIVATE KEY|sk-[A-Za-z0-9]|sk-ant-|AIza|GOCSPX-|1//0|ya29\.|://[^/\s:@'\"]{1,64}:[^/\s@'\"]{3,}@|dop_v1_|hf_[A-Za-z0-9]|shpat_"
 )
 _NAME = r"[\w.-]{0,40}(?:password|passwd|passphrase|pwd|secret|token|api[_-]?key|apikey|access[_-]?key|private[_-]?key|client[_-]?key|auth[_-]?key|encryption[_-]?key|signing[_-]?key|credentials?|connection[_-]?string)[\w.-]{0,20}"
-_ASSIGNED = re.compile(rf"""(?i)["']?({_NAME})["']?\]?\s*(?::=|=>|=|:)\s*(?:[bru]{{0,2}})(["'`])([^"'`\s]{{8,200}})\2""")
+_ASSIGNED = re.compile(
+    rf"""(?i)["']?({_NAME})["']?\]?\s*(?::=|=>|=|:)\s*(?:[bru]{{0,2}})(["'`])([^"'`\s]{{8,200}})\2"""
+)
 _UNQUOTED = re.compile(rf"(?i)^\s*(?:export\s+|-\s+)?({_NAME})\s*[=:]\s*()([^\s\"'`#$<{{(,;]{{12,200}})\s*(?:#.*)?$")
 _CONFIG = re.compile(r"(?:^|/)(?:\.env[\w.-]*|[^/]*\.(?:env|ini|cfg|conf|properties|ya?ml|toml|json|tfvars))$")
 _PLACEHOLDER = re.compile(
@@ -27,7 +30,9 @@ _PLACEHOLDER = re.compile(
     r"^(?:test|fake|mock|secret|password|token|none|null|undefined|true|false|admin|root|postgres|default)[\w-]{0,12}$|^(.)\1+$|^[-_ .]*[a-z]+(?:[-_ .:/][a-z]+)*[-_ .:]*$|^[A-Z]+(?:_[A-Z]+)*$|^/|^https?://[^:@]*$|^(?:12345|abcdef|qwerty)"
 )
 _CODE_VALUE = re.compile(r"^[A-Za-z_$][\w$]*(?:\.[\w$]+)+\(?|^[A-Za-z_]\w*\(|^\w+\[")
-_LOCKFILES = re.compile(r"(?:^|/)(?:package-lock\.json|yarn\.lock|pnpm-lock\.yaml|poetry\.lock|uv\.lock|Pipfile\.lock|Cargo\.lock|go\.sum|composer\.lock|Gemfile\.lock)$")
+_LOCKFILES = re.compile(
+    r"(?:^|/)(?:package-lock\.json|yarn\.lock|pnpm-lock\.yaml|poetry\.lock|uv\.lock|Pipfile\.lock|Cargo\.lock|go\.sum|composer\.lock|Gemfile\.lock)$"
+)
 _PLUGINS = "aws azure_storage_key basic_auth cloudant discord github_token gitlab_token ibm_cos_hmac jwt mailchimp npm openai private_key pypi_token sendgrid slack square_oauth stripe telegram_token twilio".split()
 _MASKED = re.compile(
     rf"(AKIA|ASIA|gh[pousr]_|github_pat_|glpat-|xox[abprse]-|[rs]k_(?:live|test)_|SG\.|eyJ|npm_|pypi-|sk-ant-|sk-|AIza|GOCSPX-|ya29\.)[A-Za-z0-9_/+=.-]{{12,}}|(://[^/\s:@'\"]{{1,64}}:)[^/\s@'\"]{{3,}}(?=@)|"
@@ -52,7 +57,7 @@ def scan(policy: Policy, check: Check, change: FileChange) -> list[Claim]:
     """Return claims for credentials on lines that the change adds."""
     if change.after is None or change.opaque or _LOCKFILES.search(change.path):
         return []
-    lines = change.after.decode("utf-8", "replace").split("\n")
+    lines = text_of(change.after).split("\n")
     added = [n for hunk in change.hunks for n in hunk.added]
     out: list[Claim] = []
     in_test = bool(path_classes(change.path) & {"tests", "docs", "seeds"})
@@ -104,10 +109,17 @@ def _secrets(line: str, *, config: bool) -> Iterator[tuple[str, str]]:
 
 
 def _is_secret_value(name: str, value: str) -> bool:
-    if _PLACEHOLDER.search(value) or _CODE_VALUE.match(value) or value.startswith(("$", "%", "{", "env(", "vault:", "sops:", "arn:", "!")):
+    if (
+        _PLACEHOLDER.search(value)
+        or _CODE_VALUE.match(value)
+        or value.startswith(("$", "%", "{", "env(", "vault:", "sops:", "arn:", "!"))
+    ):
         return False
     last = name.rsplit(".", 1)[-1].lower()
-    if re.search(r"(?:url|uri|path|file|name|type|length|policy|field|header|param|prefix|format|regex|pattern|label|hint|placeholder|expir\w*|ttl|id|endpoint|class|kind|count|version|algorithm|alg|scheme|label|title|message|text|key_?name|session_key|cache_key|storage_key|cookie|code)$", last):
+    if re.search(
+        r"(?:url|uri|path|file|name|type|length|policy|field|header|param|prefix|format|regex|pattern|label|hint|placeholder|expir\w*|ttl|id|endpoint|class|kind|count|version|algorithm|alg|scheme|label|title|message|text|key_?name|session_key|cache_key|storage_key|cookie|code)$",
+        last,
+    ):
         return False
     classes = sum(bool(re.search(p, value)) for p in (r"[a-z]", r"[A-Z]", r"\d", r"[^A-Za-z0-9]"))
     return classes >= 3 or (classes >= 2 and _entropy(value) >= 3.0)
@@ -144,7 +156,11 @@ def _detected(line: str) -> Iterator[tuple[str, str]]:
                 found = whole.group() if whole else found
             if kind.startswith("Basic Auth") and re.search(r"[{}<>$%]", found.replace("%40", "")):
                 continue  # f"amqp://{user}:{password}@{host}": the value is filled in elsewhere
-            if found and not _PLACEHOLDER.search(found.removeprefix("AKIA")) and not line.rstrip().endswith(("EXAMPLE'", 'EXAMPLE"')):
+            if (
+                found
+                and not _PLACEHOLDER.search(found.removeprefix("AKIA"))
+                and not line.rstrip().endswith(("EXAMPLE'", 'EXAMPLE"'))
+            ):
                 yield kind, found
     for known in _FALLBACK.finditer(line):
         if not _PLACEHOLDER.search(known.group()):

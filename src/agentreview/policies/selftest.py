@@ -10,7 +10,8 @@ from pathlib import Path
 from agentreview.config import Config, parse_config
 from agentreview.model import FileChange, Hunk
 from agentreview.policies.compare import Engine
-from agentreview.policies.load import Catalogue, Example, examples, load
+from agentreview.policies.examples import Example, examples
+from agentreview.policies.load import Catalogue, load
 from agentreview.policies.run import review_changes
 
 
@@ -40,8 +41,18 @@ def _run(example: Example, catalogue: Catalogue) -> Outcome:
     reviewed = review_changes([change], Engine(alone, config))
     said = [c for c in reviewed.claims if c.claim.rule == example.policy and not c.existing]
     lines = tuple(f"line {c.claim.start_line} {c.claim.hit.value}: {c.claim.message}" for c in said)
-    unread = [s for s in reviewed.skipped if s.reason not in ("language", "not code")] if not example.policy.startswith(("conduct.gate", "secrets.")) else []
-    reason = f"not reviewed: {unread[0].reason} {unread[0].detail}" if unread else f"failed: {reviewed.failed[0][1]}" if reviewed.failed else ""
+    unread = (
+        [s for s in reviewed.skipped if s.reason not in ("language", "not code")]
+        if not example.policy.startswith(("conduct.gate", "secrets."))
+        else []
+    )
+    reason = (
+        f"not reviewed: {unread[0].reason} {unread[0].detail}"
+        if unread
+        else f"failed: {reviewed.failed[0][1]}"
+        if reviewed.failed
+        else ""
+    )
     return Outcome(example, bool(said) is not example.good and not reason, lines, reason)
 
 
@@ -51,7 +62,16 @@ def change_of(path: str, before: str, after: str) -> FileChange:
     hunks = []
     for tag, a1, a2, b1, b2 in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         if tag != "equal":
-            hunks.append(Hunk(old_start=a1 + 1, old_lines=a2 - a1, new_start=b1 + 1, new_lines=b2 - b1, added=tuple(range(b1 + 1, b2 + 1)), removed=tuple(range(a1 + 1, a2 + 1))))
+            hunks.append(
+                Hunk(
+                    old_start=a1 + 1,
+                    old_lines=a2 - a1,
+                    new_start=b1 + 1,
+                    new_lines=b2 - b1,
+                    added=tuple(range(b1 + 1, b2 + 1)),
+                    removed=tuple(range(a1 + 1, a2 + 1)),
+                )
+            )
     return FileChange(
         path=path, status="M" if before else "A", before=before.encode() if before else None, after=after.encode(), hunks=tuple(hunks),
         old_mode="100644" if before else "000000", new_mode="100644",
@@ -64,7 +84,9 @@ def main() -> int:
     for outcome in outcomes:
         example = outcome.example
         verdict = "ok  " if outcome.passed else "FAIL"
-        sys.stdout.write(f"{verdict} {example.policy}:{example.line} {'good' if example.good else 'bad'} {example.framework}: {example.title}\n")
+        sys.stdout.write(
+            f"{verdict} {example.policy}:{example.line} {'good' if example.good else 'bad'} {example.framework}: {example.title}\n"
+        )
         if not outcome.passed or outcome.reason:
             for said in outcome.said or ("(no finding)",):
                 sys.stdout.write(f"       {said}\n")

@@ -12,6 +12,6 @@ SKIP_REASONS = {
     "generated": "marked as generated, or minified",
     "language": "no framework file covers this language yet",
     "does not parse": "the grammar found a syntax error",
-    "not text": "neither UTF-8 nor Latin-1 source",
+    "not text": "declares an encoding that hides code from a reader",
     "excluded": "excluded by the configuration",
 }

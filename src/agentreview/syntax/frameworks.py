@@ -16,7 +16,9 @@ CONCEPTS = frozenset(
     "endpoint job authn opening object-check audit audit-off read write delete raw-sql log respond raise send request "
     "caller redact membership scope deny validate generic-read generic-write trail token-check".split()
 )
-KINDS = frozenset("call decorator base attribute method function_param route file param annotation keyword import".split())
+KINDS = frozenset(
+    "call decorator base attribute method function_param route file param annotation keyword import".split()
+)
 MODIFIERS = frozenset(
     "single bulk object where unless_where value unless argument resource of function explicit phi".split()
 )
@@ -107,10 +109,10 @@ def compile_entry(framework: str, concept: str, raw: str | Mapping[str, Any]) ->
         raise ValueError(f"unknown key {sorted(unknown)[0]!r}")
     kind = main[0]
     text = str(data[kind])
-    pairs = {k: tuple((str(a), _constant(b)) for a, b in dict(data.get(k, {})).items()) for k in ("where", "unless_where")}
     entry = Entry(
         framework, concept, kind, text,
-        single=bool(data.get("single")), bulk=bool(data.get("bulk")), resource=int(data.get("resource", -1)), **pairs,
+        single=bool(data.get("single")), bulk=bool(data.get("bulk")), resource=int(data.get("resource", -1)),
+        where=_pairs(data.get("where")), unless_where=_pairs(data.get("unless_where")),
     )  # fmt: skip
     if kind in ("call", "decorator", "route"):
         compile_patterns(text)  # only to say what is wrong with it: the index compiles its own when it is needed
@@ -122,6 +124,10 @@ def compile_entry(framework: str, concept: str, raw: str | Mapping[str, Any]) ->
     if kind == "method":
         entry.base = glob(str(data.get("base", "*")))
     return entry
+
+
+def _pairs(value: Any) -> tuple[tuple[str, str], ...]:
+    return tuple((str(key), _constant(wanted)) for key, wanted in dict(value or {}).items())
 
 
 def _constant(value: Any) -> str:

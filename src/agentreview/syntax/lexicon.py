@@ -15,17 +15,28 @@ TENANT_WORDS = (
     "customeraccount|team|agency|institution|healthsystem|department|site|domain|environment|project"
 ).split("|")
 _DEFAULT_TENANT = frozenset(
-    form for word in TENANT_WORDS[:16] if word not in ("department", "site", "domain") for form in (word, word + "id", word + "slug", word + "uuid", word + "ids")
+    form
+    for word in TENANT_WORDS[:16]
+    if word not in ("department", "site", "domain")
+    for form in (word, word + "id", word + "slug", word + "uuid", word + "ids")
 )
-_OWNERS = frozenset("user userid owner ownerid createdby createdbyid author authorid member memberid account accountid assignee recipient profile userprofile".split())
-_SUFFIX = re.compile(r"(?<=[A-Za-z])(s?Repository|s?Repo|Service|Model|Manager|Store|Dao|Serializer|Form|Schema|Entity|Delegate|QuerySet|Queryset)$")
+_OWNERS = frozenset(
+    "user userid owner ownerid createdby createdbyid author authorid member memberid account accountid assignee recipient profile userprofile".split()
+)
+_SUFFIX = re.compile(
+    r"(?<=[A-Za-z])(s?Repository|s?Repo|Service|Model|Manager|Store|Dao|Serializer|Form|Schema|Entity|Delegate|QuerySet|Queryset)$"
+)
 _KEYS = frozenset("id pk uuid slug guid key code token externalid publicid number email username hash".split())
 _NAME = re.compile(r"^[A-Za-z_$][\w$*.]*$")
 
 
 # Models and people that are everyday words outside health care: PHI only in files that speak of patients, or by facts.
-_EVERYDAY = frozenset("condition claim visit coverage procedure observation referral appointment admission specimen".split())
-_ANYBODY = frozenset("member subscriber resident participant subject dependent person chart admission consultation insured".split())
+_EVERYDAY = frozenset(
+    "condition claim visit coverage procedure observation referral appointment admission specimen".split()
+)
+_ANYBODY = frozenset(
+    "member subscriber resident participant subject dependent person chart admission consultation insured".split()
+)
 _CLINICAL = re.compile(
     r"(?i)patient(?!ly)|clinic|medical|medication|diagnosis|diagnoses|\bencounters?\b(?! an)|encounter_|physician|nurse|hospital|\bfhir|\bhl7|"
     r"\b(?:ehr|emr|phi)\b|hipaa|prescription|therap|symptom|pharmac|\bicd|loinc|snomed|healthcare|health_|_health\b|lab_?result|allerg|immuni[sz]"
@@ -47,7 +58,9 @@ class Lexicon:
         self._own_models = frozenset(flat(n).removesuffix("s") for n in (*facts.phi.models, *facts.phi.tables))
         tenant = facts.tenant
         own = {flat(n) for n in (tenant.key, *tenant.aliases) if n}
-        own |= {n.removesuffix("id") for n in own if n.endswith("id") and len(n) > 4} | {n + "id" for n in own if not n.endswith("id")}
+        own |= {n.removesuffix("id") for n in own if n.endswith("id") and len(n) > 4} | {
+            n + "id" for n in own if not n.endswith("id")
+        }
         self.tenant_keys = frozenset(own) or _DEFAULT_TENANT
         self.tenant_configured = bool(own)
         self.tenant_models = frozenset(flat(n) for n in tenant.models)
@@ -67,7 +80,11 @@ class Lexicon:
     def _is_person(self, name: str) -> bool:
         if not vocabulary.is_person_object(name):
             return False
-        return self.clinical or not flat(name).removesuffix("s").endswith(tuple(_ANYBODY)) or flat(name).removesuffix("s") in self._own_models
+        return (
+            self.clinical
+            or not flat(name).removesuffix("s").endswith(tuple(_ANYBODY))
+            or flat(name).removesuffix("s") in self._own_models
+        )
 
     def phi_variable(self, name: str) -> bool:
         """Whether a variable nobody told us about holds a record: ``prescription`` does, ``condition`` may be anything."""
@@ -78,7 +95,9 @@ class Lexicon:
         if not name or name.isupper() or (name[0].isupper() and not name.isupper()):
             return None
         phi = self.facts.phi
-        return vocabulary.phi_tier(name, extra_strong=phi.fields, extra_context=(*phi.model_fields, *phi.free_text), not_phi=phi.not_phi)
+        return vocabulary.phi_tier(
+            name, extra_strong=phi.fields, extra_context=(*phi.model_fields, *phi.free_text), not_phi=phi.not_phi
+        )
 
     def _phi_resource(self, name: str) -> bool:
         if not name:
@@ -91,10 +110,7 @@ class Lexicon:
 
     def tenant_key(self, name: str) -> bool:
         """Whether a column, keyword or variable name is the tenant key or an alias (``org``, ``org_id``, ``x__org_id``)."""
-        for part in name.split("__"):
-            if flat(part) in self.tenant_keys:
-                return True
-        return False
+        return any(flat(part) in self.tenant_keys for part in name.split("__"))
 
     def owner_key(self, name: str) -> bool:
         """Whether a column name points at a person who owns the row."""
@@ -102,7 +118,11 @@ class Lexicon:
 
     def row_key(self, name: str) -> bool:
         """Whether a column name identifies one row."""
-        last = flat(name.split("__")[-1]) if name.split("__")[-1] not in ("in", "exact", "iexact") else flat(name.split("__")[-2] if "__" in name else name)
+        last = (
+            flat(name.rsplit("__", maxsplit=1)[-1])
+            if name.rsplit("__", maxsplit=1)[-1] not in ("in", "exact", "iexact")
+            else flat(name.split("__")[-2] if "__" in name else name)
+        )
         return last in _KEYS or last.endswith(("id", "uuid", "pk", "slug"))
 
     def tenant_resource(self, name: str) -> bool | None:
@@ -133,12 +153,27 @@ def project_framework(facts: Facts, language: str) -> Framework:
         joined = "|".join(n.rsplit(".", 1)[-1] for n in good)
         if not good:
             return []
-        return [*calls(*good), {"decorator": f"**.{joined}"}, {"base": joined}, {"param": "*", "argument": joined}, {"annotation": joined}]
+        return [
+            *calls(*good),
+            {"decorator": f"**.{joined}"},
+            {"base": joined},
+            {"param": "*", "argument": joined},
+            {"annotation": joined},
+        ]
 
     audit, access, tenant = facts.audit, facts.access, facts.tenant
     concepts: dict[str, list[object]] = {
-        "audit": [*calls(*audit.calls), *everywhere(*audit.decorators), *everywhere(*audit.bases), *everywhere(*audit.layers)],
-        "authn": [*everywhere(*access.guards), *everywhere(*access.decorators), *([{"attribute": "permission_classes", "value": "|".join(access.guards)}] if access.guards else [])],
+        "audit": [
+            *calls(*audit.calls),
+            *everywhere(*audit.decorators),
+            *everywhere(*audit.bases),
+            *everywhere(*audit.layers),
+        ],
+        "authn": [
+            *everywhere(*access.guards),
+            *everywhere(*access.decorators),
+            *([{"attribute": "permission_classes", "value": "|".join(access.guards)}] if access.guards else []),
+        ],
         "object-check": calls(*access.object_checks),
         "opening": everywhere(*(m.lstrip("@") for m in access.public_markers)),
         "scope": [*calls(*tenant.scoped_by), *everywhere(*tenant.scoped_by)],

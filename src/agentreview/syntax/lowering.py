@@ -140,7 +140,7 @@ class Lowering:
         after = before if end <= self.newlines[before] else bisect_left(self.newlines, end, before)
         return start, end, before + 1, after + 1
 
-    def expr(  # noqa: PLR0917 - keywords cost a tenth of the whole time
+    def expr(
         self,
         kind: str,
         node: SgNode,

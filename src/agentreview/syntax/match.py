@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from ast_grep_py import SgRoot
 
@@ -16,7 +16,7 @@ def find(source: str, language: str, rule: Mapping[str, Any]) -> list[tuple[int,
     """
     root = SgRoot(source, language).root()
     try:
-        found = root.find_all({"rule": dict(rule)})
-    except (RuntimeError, TypeError, Exception) as error:  # noqa: BLE001 - the binding raises bare Exception for a misspelt key
+        found = root.find_all(cast("Any", {"rule": dict(rule)}))
+    except (RuntimeError, TypeError, Exception) as error:
         raise ValueError(str(error).split("\n", 1)[0]) from error
     return [(m.range().start.line + 1, m.range().end.line + 1, m.text()) for m in found]

@@ -90,7 +90,9 @@ class Glob:
             return True
         if self.wild:
             if self._regex is None:
-                self._regex = re.compile("|".join("".join(_piece(t) for t in _TOKENS.split(p)) for p in self.wild), re.DOTALL)
+                self._regex = re.compile(
+                    "|".join("".join(_piece(t) for t in _TOKENS.split(p)) for p in self.wild), re.DOTALL
+                )
             return self._regex.fullmatch(name) is not None
         return False
 
@@ -112,7 +114,7 @@ def glob(text: str) -> Glob:
                 continue
             if not body:
                 anything = True
-            elif "*" in body or "[" in body and part != "[]":
+            elif "*" in body or ("[" in body and part != "[]"):
                 shapes["wild"].append(part)
             elif part == body:
                 shapes["literals"].append(part)
@@ -121,7 +123,12 @@ def glob(text: str) -> Glob:
             else:
                 shapes["suffixes" if part.startswith("*") else "prefixes"].append(body)
         known = _GLOBS[text] = Glob(
-            frozenset(shapes["literals"]), tuple(shapes["prefixes"]), tuple(shapes["suffixes"]), tuple(shapes["inner"]), tuple(shapes["wild"]), anything
+            frozenset(shapes["literals"]),
+            tuple(shapes["prefixes"]),
+            tuple(shapes["suffixes"]),
+            tuple(shapes["inner"]),
+            tuple(shapes["wild"]),
+            anything,
         )
     return known
 

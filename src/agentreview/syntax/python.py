@@ -22,6 +22,7 @@ _JUMPS = frozenset(
     {"pass_statement", "break_statement", "continue_statement", "global_statement", "nonlocal_statement"}
 )
 _NOT_HOLES = frozenset({"type_conversion", "format_specifier"})
+_LONE_RETURN = re.compile(r"\r(?!\n)")
 _STRING = re.compile(r"([A-Za-z]*)(\"\"\"|'''|\"|')")
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _PLAIN = {"n": "\n", "t": "\t", "\n": "", "\\": "\\", '"': '"', "'": "'"}
@@ -29,7 +30,9 @@ _PLAIN = {"n": "\n", "t": "\t", "\n": "", "\\": "\\", '"': '"', "'": "'"}
 
 def lower(source: str) -> Module:
     """Return the module, or raise DoesNotParseError / TooDeepError."""
-    root = parse(source, "python")
+    # Python ends a line at a lone carriage return, the grammar does not: code would hide behind a comment. Offsets and
+    # lines stay those of the source, where only \n counts, as in git.
+    root = parse(_LONE_RETURN.sub("\n", source) if "\r" in source else source, "python")
     low = _Python(source, "python")
     try:
         low.root.body = low.block(root)

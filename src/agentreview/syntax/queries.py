@@ -11,22 +11,34 @@ from agentreview.syntax.patterns import Link, chain
 from agentreview.syntax.tree import Arg, Expr
 from agentreview.syntax.values import Evaluator
 
-_TABLE = re.compile(r"\b(?:from|join|update|into|table)\s+[\"'`\[]?(?:[a-z_][\w]*\.)?[\"'`\[]?([a-z_]\w*)", re.IGNORECASE)
-_STATEMENT = re.compile(r"\b(?:select|insert|update|delete|from|where|join|order\s+by|group\s+by|limit|set|alter|create|drop|truncate|call|exec|with|values|union|and|or)\b", re.IGNORECASE)
+_TABLE = re.compile(
+    r"\b(?:from|join|update|into|table)\s+[\"'`\[]?(?:[a-z_][\w]*\.)?[\"'`\[]?([a-z_]\w*)", re.IGNORECASE
+)
+_STATEMENT = re.compile(
+    r"\b(?:select|insert|update|delete|from|where|join|order\s+by|group\s+by|limit|set|alter|create|drop|truncate|call|exec|with|values|union|and|or)\b",
+    re.IGNORECASE,
+)
 _WORD = re.compile(r"[A-Za-z_]\w*")
-_SINGLE = frozenset("get get_or_404 first_or_404 get_object_or_404 one one_or_none findUnique findUniqueOrThrow findFirst findFirstOrThrow findOne findOneBy findOneOrFail findOneByOrFail findByPk findById".split())
+_SINGLE = frozenset(
+    "get get_or_404 first_or_404 get_object_or_404 one one_or_none findUnique findUniqueOrThrow findFirst findFirstOrThrow findOne findOneBy findOneOrFail findOneByOrFail findByPk findById".split()
+)
 _IDENTITY = frozenset({"id", "pk", "uuid", "guid"})
 _TAGS = frozenset({"sql"})  # template tags that bind their holes as parameters
 _NAMED = frozenset("eq where andWhere whereIn in match".split())
-_UPDATES = frozenset("update updateMany updateManyAndReturn upsert findByIdAndUpdate findOneAndUpdate updateOne aupdate".split())
+_UPDATES = frozenset(
+    "update updateMany updateManyAndReturn upsert findByIdAndUpdate findOneAndUpdate updateOne aupdate".split()
+)
 _WRITTEN = frozenset("data set create update values $set".split())
-_LIST_ONLY = frozenset("select include orderBy order_by only values defer fields attributes columns take skip limit prefetch_related select_related update_fields".split())
+_LIST_ONLY = frozenset(
+    "select include orderBy order_by only values defer fields attributes columns take skip limit prefetch_related select_related update_fields".split()
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Predicate:
     """``keyed``: a row key comes from the client; ``request``: anything does; ``scoped``/``owned``: limited to the
-    tenant / the caller; ``single``: asks for one row; ``mentions_tenant``: a tenant key occurs at all."""
+    tenant / the caller; ``single``: asks for one row; ``mentions_tenant``: a tenant key occurs at all.
+    """
 
     keyed: bool = False
     request: bool = False
@@ -47,7 +59,9 @@ def predicate(links: list[Link], evaluator: Evaluator, lexicon: Lexicon) -> Pred
             if (key is not None and key in _LIST_ONLY) or value.kind == "dict":
                 continue  # the parts of a dict come one by one
             known = evaluator.value(value)
-            tenant = (key is not None and lexicon.tenant_key(key)) or (value.kind in ("name", "attr", "sub", "call") and _tenantish(value, lexicon))
+            tenant = (key is not None and lexicon.tenant_key(key)) or (
+                value.kind in ("name", "attr", "sub", "call") and _tenantish(value, lexicon)
+            )
             if tenant:
                 mentions = scoped = True
             if not tenant and (known.caller or (key is not None and lexicon.owner_key(key) and not known.request)):
@@ -79,7 +93,12 @@ def _conditions(link: Link) -> tuple[Arg, ...]:
     if len(args) > 1 and args[-1].name is None and args[-1].value.kind == "dict":
         args = args[:-1]  # repo.update({ id }, { signedBy })
     kept = (a for a in args if a.name is None or a.name in ("where", "criteria", "id", "pk"))
-    return tuple(replace(a, value=replace(a.value, args=tuple(p for p in a.value.args if p.name not in _WRITTEN))) if a.value.kind == "dict" else a for a in kept)
+    return tuple(
+        replace(a, value=replace(a.value, args=tuple(p for p in a.value.args if p.name not in _WRITTEN)))
+        if a.value.kind == "dict"
+        else a
+        for a in kept
+    )
 
 
 def _tenantish(expr: Expr, lexicon: Lexicon) -> bool:
@@ -87,7 +106,9 @@ def _tenantish(expr: Expr, lexicon: Lexicon) -> bool:
     last = links[-1]
     name = last.key.name if last.key is not None and last.key.kind == "str" else last.name
     dotted = ".".join(link.name for link in links)
-    return lexicon.tenant_key(name) or any(dotted == source or dotted.startswith(source + ".") for source in lexicon.facts.tenant.sources)
+    return lexicon.tenant_key(name) or any(
+        dotted == source or dotted.startswith(source + ".") for source in lexicon.facts.tenant.sources
+    )
 
 
 def _pairs(args: tuple[Arg, ...], evaluator: Evaluator, depth: int = 0) -> Iterator[tuple[str | None, Expr]]:
@@ -99,7 +120,9 @@ def _pairs(args: tuple[Arg, ...], evaluator: Evaluator, depth: int = 0) -> Itera
             yield from _pair(arg.name, arg.value, evaluator, depth, spread=arg.spread)
 
 
-def _pair(name: str | None, value: Expr, evaluator: Evaluator, depth: int, *, spread: bool = False) -> Iterator[tuple[str | None, Expr]]:
+def _pair(
+    name: str | None, value: Expr, evaluator: Evaluator, depth: int, *, spread: bool = False
+) -> Iterator[tuple[str | None, Expr]]:
     if value.kind == "dict":
         if name is not None:
             yield name, value
@@ -120,11 +143,33 @@ def _pair(name: str | None, value: Expr, evaluator: Evaluator, depth: int, *, sp
     elif value.kind == "call" and name is None and depth < 8:
         links = chain(value)
         yield None, value
-        if links[-1].name in ("Q", "and_", "or_", "not_", "eq", "and", "or", "where", "filter", "filter_by", "In", "Equal") or (len(links) > 1 and links[0].name in ("select", "query", "Op", "literal")):
+        if links[-1].name in (
+            "Q",
+            "and_",
+            "or_",
+            "not_",
+            "eq",
+            "and",
+            "or",
+            "where",
+            "filter",
+            "filter_by",
+            "In",
+            "Equal",
+        ) or (len(links) > 1 and links[0].name in ("select", "query", "Op", "literal")):
             inner = links[-1].args or ()
             if links[-1].name == "eq" and len(inner) == 2:
                 left = inner[0].value
-                yield (left.name if left.kind == "str" else chain(left)[-1].name if left.kind in ("attr", "name") else None), inner[1].value
+                yield (
+                    (
+                        left.name
+                        if left.kind == "str"
+                        else chain(left)[-1].name
+                        if left.kind in ("attr", "name")
+                        else None
+                    ),
+                    inner[1].value,
+                )
             for link in links:
                 yield from _pairs(link.args or (), evaluator, depth + 1)
     elif value.kind == "spread" or spread:
@@ -162,7 +207,11 @@ def sql_of(links: list[Link], evaluator: Evaluator) -> Sql:
             if not parts:
                 continue
             # A tagged template (prisma.$queryRaw`…${id}`) binds its holes as parameters: only the Unsafe forms splice.
-            tagged = expr is not None and expr.kind == "fstr" and ((link.name.startswith("$") and "Unsafe" not in link.name) or link.name in _TAGS)
+            tagged = (
+                expr is not None
+                and expr.kind == "fstr"
+                and ((link.name.startswith("$") and "Unsafe" not in link.name) or link.name in _TAGS)
+            )
             text = " ".join(p for p, _ in parts)
             holes = [h for _, hs in parts for h in hs]
             table = _TABLE.search(text)
@@ -198,7 +247,12 @@ def _texts(expr: Expr | None) -> Iterator[tuple[str, tuple[Expr, ...]]]:
                 yield "{}", tuple(item.items) if item.kind == "list" else (item,)
     elif expr.kind == "call":
         links = chain(expr)
-        if links[-1].name == "format" and links[0].expr.kind in ("str", "other") or (links[-1].name == "format" and expr.base is not None and expr.base.base is not None and expr.base.base.kind == "str"):
+        if (links[-1].name == "format" and links[0].expr.kind in ("str", "other")) or (
+            links[-1].name == "format"
+            and expr.base is not None
+            and expr.base.base is not None
+            and expr.base.base.kind == "str"
+        ):
             base = expr.base.base if expr.base is not None else None
             yield (base.name if base is not None else ""), tuple(a.value for a in expr.args)
         elif links[-1].name in _TAGS and expr.args and expr.args[0].value.kind == "fstr":

@@ -14,7 +14,9 @@ from agentreview.syntax.tree import Expr, Unit
 
 MAX_HOPS = 3
 # What a module-level statement or a class lends to everything in it.
-CONTROLS = frozenset({"authn", "audit", "scope", "object-check", "membership", "opening", "trail", "token-check", "validate", "redact"})
+CONTROLS = frozenset(
+    {"authn", "audit", "scope", "object-check", "membership", "opening", "trail", "token-check", "validate", "redact"}
+)
 # Methods that run around every handler of a class.
 _CLASS_HOOKS = frozenset(
     "initial dispatch setup check_permissions get_permissions permission_denied check_object_permissions get_queryset get_object "
@@ -94,7 +96,11 @@ def in_reach(analysis: Analysis, unit: Unit) -> list[Fact]:
         for owner in _with_bases(analysis, cls):
             out.extend(f for f in analysis.own(owner).facts if f.concept in CONTROLS)
             for child in owner.children:
-                if child is not unit and child.kind == "function" and (child.name in _CLASS_HOOKS or unit.kind == "class"):
+                if (
+                    child is not unit
+                    and child.kind == "function"
+                    and (child.name in _CLASS_HOOKS or unit.kind == "class")
+                ):
                     out.extend(f for f in own_and_helpers(analysis, child) if f.concept in CONTROLS)
     parent = unit.parent
     while parent is not None and parent.kind == "function":  # a handler inside a factory, a closure
@@ -103,7 +109,11 @@ def in_reach(analysis: Analysis, unit: Unit) -> list[Fact]:
     endpoint = analysis.endpoints.get(id(unit))
     if endpoint is not None:
         out.extend(analysis.routers.get(endpoint.router, ()))
-        out.extend(f for f in analysis.own(analysis.module.root).facts if f.concept in CONTROLS and f.line <= max(endpoint.line, 1))
+        out.extend(
+            f
+            for f in analysis.own(analysis.module.root).facts
+            if f.concept in CONTROLS and f.line <= max(endpoint.line, 1)
+        )
         for hook in analysis.hooks:
             out.extend(f for f in own_and_helpers(analysis, hook) if f.concept in CONTROLS)
     return out

@@ -1,6 +1,6 @@
-"""The small language-neutral tree that every lowerer produces and every fact is read from.
+r"""The small language-neutral tree that every lowerer produces and every fact is read from.
 
-A file becomes a :class:`Module` of nested :class:`Unit`\\ s (module, class, function, method, callback) with
+A file becomes a :class:`Module` of nested :class:`Unit`\ s (module, class, function, method, callback) with
 statements and expressions. It keeps what policies ask about (calls and their arguments, attribute chains,
 assignments, returns, raises, handlers, decorators, bases) and forgets the rest. It is not a faithful syntax tree:
 parentheses, ``await``, casts and type assertions are transparent, and what has no meaning here becomes ``other``

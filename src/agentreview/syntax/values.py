@@ -42,10 +42,28 @@ _PASS_ON = frozenset(
     "first last get one scalar one_or_none next iter map filter slice substring replace split data serialize to_representation inspect "
     "unwrap_or assign fromEntries entries".split()
 )
-_RUNS = frozenset("execute exec scalar scalars scalar_one scalar_one_or_none one one_or_none first all unique mappings fetch_one fetch_all first_or_404 one_or_404".split())
-_CLEAR = frozenset("len bool type isinstance hash id int count exists Boolean typeof hasattr callable sum any all is_valid size length".split())
+_RUNS = frozenset(
+    "execute exec scalar scalars scalar_one scalar_one_or_none one one_or_none first all unique mappings fetch_one fetch_all first_or_404 one_or_404".split()
+)
+_CLEAR = frozenset(
+    "len bool type isinstance hash id int count exists Boolean typeof hasattr callable sum any all is_valid size length".split()
+)
 _SAFE_FIELDS = frozenset("id pk uuid ids length count __class__ __name__ size status status_code statusCode".split())
-_SECRET_WORDS = ("password", "passwd", "secret", "apikey", "accesstoken", "refreshtoken", "privatekey", "idtoken", "clientsecret", "authtoken", "bearertoken", "credential", "credentials")
+_SECRET_WORDS = (
+    "password",
+    "passwd",
+    "secret",
+    "apikey",
+    "accesstoken",
+    "refreshtoken",
+    "privatekey",
+    "idtoken",
+    "clientsecret",
+    "authtoken",
+    "bearertoken",
+    "credential",
+    "credentials",
+)
 
 
 class Evaluator:
@@ -99,7 +117,13 @@ class Evaluator:
             labels = set(value.labels)
             if value.record and value.resource and self.lexicon.phi_resource(value.resource):
                 labels.add((PHI_OBJECT if value.certain else PHI_NAME, arg.name or _short(arg.value)))
-            if arg.name and arg.value.kind in ("name", "attr", "sub") and not value.labels and self.lexicon.field_tier(arg.name) == "strong" and not _flagged(arg.value):
+            if (
+                arg.name
+                and arg.value.kind in ("name", "attr", "sub")
+                and not value.labels
+                and self.lexicon.field_tier(arg.name) == "strong"
+                and not _flagged(arg.value)
+            ):
                 labels.add((PHI_FIELD, arg.name))
             values.append(replace(value, labels=frozenset(labels), record=False, resource="", body=value.body))
         return self._union(values)
@@ -128,24 +152,30 @@ class Evaluator:
         value = self._root(links, depth)
         for index, link in enumerate(links):
             if index == 0 and link.args is None:
-                value = self._key(value, link, links)
+                value = self._key(value, link)
                 continue
             if link.args is not None:
                 value = self._call(value, link, index, depth)
             else:
                 value = self._field(value, link.name, links, index)
-            value = self._key(value, link, links)
+            value = self._key(value, link)
         if "caller" in concepts:
             value = replace(value, caller=True, request=False, body=False)
         elif "request" in concepts:
             whole = links[-1].key is None and not (links[-1].args and links[-1].args[0].value.kind == "str")
-            value = replace(value, request=True, body=whole and links[-1].name in ("body", "data", "json", "POST", "form", "get_json"))
+            value = replace(
+                value,
+                request=True,
+                body=whole and links[-1].name in ("body", "data", "json", "POST", "form", "get_json"),
+            )
         return value
 
     def _root(self, links: list[Link], depth: int) -> Value:
         root = links[0]
         if root.name == "?":
-            return self.value(root.expr, depth + 1) if root.expr.kind not in ("attr", "call", "sub", "name") else NOTHING
+            return (
+                self.value(root.expr, depth + 1) if root.expr.kind not in ("attr", "call", "sub", "name") else NOTHING
+            )
         if root.name in ("self", "this") and len(links) > 1:
             held = self.env.get(f"self.{links[1].name}")
             if held is not None:
@@ -160,7 +190,11 @@ class Evaluator:
         return Value(labels=self._own_label(root.name))
 
     def _own_label(self, name: str) -> frozenset[tuple[str, str]]:
-        if self.lexicon.field_tier(name) == "strong" and not self.lexicon.phi_resource(name) and not self.lexicon.is_person(name):
+        if (
+            self.lexicon.field_tier(name) == "strong"
+            and not self.lexicon.phi_resource(name)
+            and not self.lexicon.is_person(name)
+        ):
             return frozenset({(PHI_FIELD, name)})
         if _secret(name):
             return frozenset({(SECRET, name)})
@@ -169,24 +203,50 @@ class Evaluator:
     def _field(self, value: Value, name: str, links: list[Link], index: int) -> Value:
         base = links[index - 1].name
         if base in ("self", "this", "cls") and index == 1:
-            return value if f"self.{name}" in self.env else Value(labels=self._own_label(name), resource=name if self.lexicon.is_person(name) else "", record=self.lexicon.is_person(name), certain=False)
+            return (
+                value
+                if f"self.{name}" in self.env
+                else Value(
+                    labels=self._own_label(name),
+                    resource=name if self.lexicon.is_person(name) else "",
+                    record=self.lexicon.is_person(name),
+                    certain=False,
+                )
+            )
         if name in _SAFE_FIELDS:
             return Value(request=value.request, caller=value.caller, keyed=value.keyed)
         source = f"{base}.{name}"
         tier = self.lexicon.field_tier(name)
         personal = (value.record and self.lexicon.phi_resource(value.resource)) or self.lexicon.is_person(base)
-        if self.lexicon.is_person(name) or (value.record and not name[:1].isupper() and self.lexicon.phi_resource(name)):
+        if self.lexicon.is_person(name) or (
+            value.record and not name[:1].isupper() and self.lexicon.phi_resource(name)
+        ):
             labels = frozenset({(PHI_FIELD, source)}) if tier == "strong" and personal else frozenset()
-            return Value(resource=name, record=True, certain=value.certain and value.record, labels=labels, request=value.request, scoped=value.scoped, owned=value.owned)
+            return Value(
+                resource=name,
+                record=True,
+                certain=value.certain and value.record,
+                labels=labels,
+                request=value.request,
+                scoped=value.scoped,
+                owned=value.owned,
+            )
         if tier == "strong" or (tier == "context" and personal):
             return Value(labels=frozenset({(PHI_FIELD, source)}), request=value.request, caller=value.caller)
         if _secret(name):
             return Value(labels=frozenset({(SECRET, source)}), request=value.request)
         if name in ("data", "validated_data", "cleaned_data", "__dict__", "objects") and value.record:
             return value
-        return Value(request=value.request, caller=value.caller, labels=frozenset(v for v in value.labels if v[0] == REQUEST_BODY), scoped=value.scoped, owned=value.owned, keyed=value.keyed)
+        return Value(
+            request=value.request,
+            caller=value.caller,
+            labels=frozenset(v for v in value.labels if v[0] == REQUEST_BODY),
+            scoped=value.scoped,
+            owned=value.owned,
+            keyed=value.keyed,
+        )
 
-    def _key(self, value: Value, link: Link, links: list[Link]) -> Value:
+    def _key(self, value: Value, link: Link) -> Value:
         if link.key is None:
             return value
         if link.key.kind == "str":
@@ -209,16 +269,72 @@ class Evaluator:
         if name[:1].isupper():  # a class: a form, serializer or record made from the arguments
             resource = resource_name(name)
             record = self.lexicon.phi_resource(resource)
-            return Value(resource=resource, record=record, labels=frozenset(), request=passed.request, caller=passed.caller)
+            return Value(
+                resource=resource, record=record, labels=frozenset(), request=passed.request, caller=passed.caller
+            )
         if name in _PASS_ON:
             if index == 0:
                 return passed
-            if value.record and name in ("first", "last", "get", "one", "scalar", "one_or_none", "filter", "copy", "values", "slice"):
+            if value.record and name in (
+                "first",
+                "last",
+                "get",
+                "one",
+                "scalar",
+                "one_or_none",
+                "filter",
+                "copy",
+                "values",
+                "slice",
+            ):
                 return value
-            return self._union([value, passed]) if name in ("format", "join", "concat", "replace", "map", "dumps", "stringify", "inspect", "serialize", "assign", "pformat") else value if not value.record else self._union([value])
-        if index and value.record and name in ("all", "order_by", "select_related", "prefetch_related", "exclude", "distinct", "only", "defer", "where", "limit", "scalars", "unwrap", "refresh_from_db"):
+            return (
+                self._union([value, passed])
+                if name
+                in (
+                    "format",
+                    "join",
+                    "concat",
+                    "replace",
+                    "map",
+                    "dumps",
+                    "stringify",
+                    "inspect",
+                    "serialize",
+                    "assign",
+                    "pformat",
+                )
+                else value
+                if not value.record
+                else self._union([value])
+            )
+        if (
+            index
+            and value.record
+            and name
+            in (
+                "all",
+                "order_by",
+                "select_related",
+                "prefetch_related",
+                "exclude",
+                "distinct",
+                "only",
+                "defer",
+                "where",
+                "limit",
+                "scalars",
+                "unwrap",
+                "refresh_from_db",
+            )
+        ):
             return value
-        if name in ("parse", "safeParse", "parseAsync", "validate"):  # schema.parse(req.body): still chosen by the client
+        if name in (
+            "parse",
+            "safeParse",
+            "parseAsync",
+            "validate",
+        ):  # schema.parse(req.body): still chosen by the client
             return Value(request=passed.request or value.request)
         if name in ("int", "UUID", "Number", "parseInt", "uuid", "BigInt", "ObjectId"):
             return Value(request=passed.request)
@@ -227,7 +343,11 @@ class Evaluator:
 
 def _secret(name: str) -> bool:
     flat = name.replace("_", "").lower()
-    return flat.endswith(_SECRET_WORDS) and not name[:1].isupper() and not flat.startswith(("has", "is", "show", "forgot", "reset", "change"))
+    return (
+        flat.endswith(_SECRET_WORDS)
+        and not name[:1].isupper()
+        and not flat.startswith(("has", "is", "show", "forgot", "reset", "change"))
+    )
 
 
 def _flagged(expr: Expr) -> bool:

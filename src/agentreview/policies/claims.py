@@ -1,0 +1,112 @@
+"""One version of a file as the checks see it, and how a check words its claim."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from agentreview.facts import Facts
+from agentreview.model import Claim, Evidence, Hit
+from agentreview.policies.load import Check, Policy
+from agentreview.syntax.facts import Analysis, Fact
+from agentreview.syntax.reach import in_reach
+from agentreview.syntax.tree import Unit
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class View:
+    """One version of a file as the checks see it; facts in reach are worked out once per unit."""
+
+    analysis: Analysis
+    facts: Facts
+    reach: dict[int, list[Fact]]
+    lines: list[str]
+
+    @classmethod
+    def of(cls, analysis: Analysis, facts: Facts) -> View:
+        """Wrap an analysis."""
+        return cls(analysis, facts, {}, analysis.module.source.split("\n"))
+
+    def in_reach(self, unit: Unit) -> list[Fact]:
+        """Facts that hold for the unit."""
+        known = self.reach.get(id(unit))
+        if known is None:
+            known = self.reach[id(unit)] = in_reach(self.analysis, unit)
+        return known
+
+    def quote(self, line: int) -> str:
+        """Text of a 1-based line."""
+        return self.lines[line - 1] if 0 < line <= len(self.lines) else ""
+
+
+def identity_of(fact: Fact) -> str:
+    """Name the problem for the fingerprint: what is done by which chain, without arguments or lines."""
+    return f"{fact.concept}:{fact.call}"
+
+
+def make_claim(
+    policy: Policy, check: Check, view: View, unit: Unit, *, identity: str, fact: Fact | None = None, line: int = 0, hit: Hit | None = None,
+    others: Iterable[Fact] = (), value: str = "", at: tuple[int, int] | None = None,
+) -> Claim:  # fmt: skip
+    """Word a check's hit at a fact (or a line), with its evidence and what would settle it."""
+    start = at[0] if at else fact.line if fact else line
+    end = at[1] if at else min(fact.end_line, fact.line + 15) if fact else line
+    names = {
+        "unit": _unit_name(unit), "resource": (fact.resource if fact else "") or "the record", "call": fact.call if fact else unit.name,
+        "value": value, "line": str(start), "tenant": view.facts.tenant.key or "the tenant key",
+    }  # fmt: skip
+    evidence = [
+        Evidence(
+            path=view.analysis.path,
+            line=f.line,
+            shows=f"also {f.concept} of {f.resource or f.call}",
+            quote=view.quote(f.line).strip(),
+        )
+        for f in list(others)[:3]
+    ]
+    if fact is not None and fact.via:
+        evidence.insert(
+            0,
+            Evidence(
+                path=view.analysis.path,
+                line=fact.line,
+                shows=f"through {fact.via}",
+                quote=view.quote(fact.line).strip(),
+            ),
+        )
+    if at is not None and fact is not None:
+        evidence.insert(
+            0,
+            Evidence(
+                path=view.analysis.path,
+                line=fact.line,
+                shows="the call whose failure is swallowed",
+                quote=view.quote(fact.line).strip(),
+            ),
+        )
+    used = hit or check.hit
+    return Claim(
+        rule=policy.id, path=view.analysis.path, unit=unit.qualname, start_line=start, end_line=max(start, end), quote=view.quote(start), identity=identity,
+        message=fill(check.message or policy.rule.title, names), fix=fill(check.fix or policy.rule.fix, names), hit=used, evidence=tuple(evidence),
+        needs=tuple(n for n in policy.needs if not is_set(view.facts, n)) if used is Hit.SUSPECT else (),
+        confirmed=view.facts.confirmed and all(is_set(view.facts, n) for n in policy.needs),
+    )  # fmt: skip
+
+
+def _unit_name(unit: Unit) -> str:
+    return "this module" if unit.kind == "module" else unit.qualname
+
+
+def fill(template: str, names: dict[str, str]) -> str:
+    """Replace ``{name}`` placeholders; anything else in braces stays as it is (examples of code hold braces)."""
+    for name, value in names.items():
+        template = template.replace("{" + name + "}", value)
+    return template
+
+
+def is_set(facts: Facts, dotted: str) -> bool:
+    """Whether ``phi.models`` and the like is set in the configuration."""
+    value: object = facts
+    for part in dotted.split("."):
+        value = getattr(value, part, None)
+    return bool(value)

@@ -1,0 +1,125 @@
+"""Whether a trigger counts: the filters of ``when``, and the places where a policy does not apply."""
+
+from __future__ import annotations
+
+from agentreview.facts import Facts
+from agentreview.globs import matches as path_matches
+from agentreview.policies.claims import View
+from agentreview.policies.load import Check, Policy
+from agentreview.syntax.facts import Fact
+from agentreview.syntax.patterns import glob
+from agentreview.syntax.reach import own_and_helpers
+from agentreview.syntax.tree import Unit
+
+_READS = frozenset({"read", "generic-read"})
+
+
+_HANDLERS = glob("*view*|*api*|*handler*|*endpoint*|*controller*|*route*|*resource*")
+
+
+def ambient(check: Check, view: View) -> bool:
+    """A control that is on for the whole project by a fact."""
+    return "authn" in check.require and view.facts.access.default == "deny"
+
+
+def automatic(fact: Fact, check: Check, facts: Facts) -> bool:
+    """The trail records this by itself: signals do not fire for bulk calls, triggers do."""
+    if "audit" not in check.require:
+        return False
+    if fact.concept in _READS:
+        return facts.audit.reads in ("middleware", "none")
+    for automatic in facts.audit.automatic:
+        covered = not automatic.models or any(
+            fact.resource.lower() in (m.lower(), m.lower() + "s") for m in automatic.models
+        )
+        if covered and (automatic.how == "triggers" or not fact.bulk):
+            return True
+    return False
+
+
+_GLOBAL = frozenset(
+    "user users customuser account accounts session sessions permission group contenttype language country currency".split()
+)
+_PUBLIC_NAMES = glob(
+    "*health*|*ready*|*alive*|*liveness*|*ping*|*metrics*|*login*|*log_in*|*signin*|*sign_in*|*signup*|*sign_up*|*register*|*logout*|*webhook*|*callback*|"
+    "*favicon*|*robots*|*sitemap*|*openapi*|*swagger*|*docs*|*password*reset*|*reset*password*|*forgot*|*oauth*|*sso*|*saml*|*obtain*token*|*refresh*token*|*token*refresh*|token *|* /token|*public*|*static*|* /version|* /api/version|* /status|* /api/status|*unsubscribe*|*opt_out*|*optout*|*auth.config*|*captcha*|*well-known*|*locales*|index /|home /|root /|read_root /"
+)
+
+
+def silenced(policy: Policy, check: Check, view: View, unit: Unit) -> bool:
+    """Places where the policy does not apply by the project's facts or by what the unit is."""
+    facts, path = view.facts, view.analysis.path
+    if policy.id.startswith("tenancy.") and "tainted" not in {k for k, _ in check.when}:
+        # Forced row-level security answers a missing predicate; it does not answer who chose the tenant.
+        separate = ("schema", "database", "none", "rls") if check.form == "require" else ("schema", "database", "none")
+        if facts.tenant.isolation in separate or path_matches(path, facts.tenant.unscoped_in):
+            return True
+    if "authn" in check.require:
+        endpoint = view.analysis.endpoints.get(id(unit))
+        name = (unit.qualname + " " + (endpoint.path if endpoint else "")).lower()
+        return _PUBLIC_NAMES.matches(name)
+    return policy.id == "tenancy.raw-sql" and facts.tenant.isolation == "rls"
+
+
+def passes(fact: Fact, check: Check, view: View, unit: Unit) -> bool:
+    """Whether a fact passes every filter of the check's ``when``."""
+    for key, value in check.when:
+        if key == "resource" and not _is_resource(fact, str(value), view, unit):
+            return False
+        if key == "keyed" and not fact.keyed:
+            return False
+        if (
+            key == "single"
+            and fact.resource
+            and fact.resource.lower() in {m.lower() for m in view.facts.access.tenant_is_enough_for}
+        ):
+            return False
+        if key == "explicit" and any(f.concept == "opening" for f in view.in_reach(unit)) is not bool(value):
+            return False
+        if key == "scoped" and unit.kind == "class" and bool(_class_limits(view, unit)) is bool(value):
+            continue
+        if key in ("single", "bulk", "scoped", "owned", "dynamic", "tainted") and bool(getattr(fact, key)) is not bool(
+            value
+        ):
+            return False
+        if key == "also" and not any(
+            f.concept in str(value).split("|") and f.phi >= fact.phi for f in own_and_helpers(view.analysis, unit)
+        ):
+            return False
+        if key == "text" and not glob(str(value)).matches(fact.text if fact.text else fact.call):
+            return False
+    return True
+
+
+def _class_limits(view: View, unit: Unit) -> bool:
+    """Whether a generic view's get_queryset limits the rows, to a tenant or to the caller."""
+    for child in unit.children:
+        if child.name in ("get_queryset", "get_object", "filter_queryset"):
+            return (
+                any(f.scoped or f.owned for f in own_and_helpers(view.analysis, child))
+                or not view.analysis.own(child).facts
+            )
+    return any(f.scoped or f.owned for f in view.analysis.own(unit).facts)
+
+
+def _is_resource(fact: Fact, value: str, view: View, unit: Unit) -> bool:
+    if value == "any":
+        return True
+    if value == "phi":
+        if fact.concept == "opening":
+            return any(f.phi for member in (unit, *unit.children) for f in own_and_helpers(view.analysis, member))
+        return fact.phi or (not fact.resource and fact.concept in ("audit-off", "trail") and _touches_phi(view, unit))
+    if value == "tenant":
+        said = view.analysis.lexicon.tenant_resource(fact.resource)
+        if said is not None:
+            return said
+        if not fact.resource or view.analysis.lexicon.tenant_key(fact.resource) or fact.resource.lower() in _GLOBAL:
+            return False
+        return fact.phi or view.analysis.lexicon.tenant_configured or view.analysis.shows_tenant
+    return glob(value).matches(fact.resource)
+
+
+def _touches_phi(view: View, unit: Unit) -> bool:
+    return any(f.phi for f in view.in_reach(unit)) or any(
+        f.phi for own in view.analysis.units.values() for f in own.facts
+    )

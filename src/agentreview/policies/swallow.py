@@ -1,0 +1,146 @@
+"""The form that finds controls whose failure is swallowed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from agentreview.model import Claim, Hit
+from agentreview.policies.claims import View, make_claim
+from agentreview.policies.load import Check, Policy
+from agentreview.syntax.facts import Fact
+from agentreview.syntax.reach import own_and_helpers
+from agentreview.syntax.tree import Handler, Stmt, Unit, statements, text
+
+
+def swallow(policy: Policy, check: Check, view: View) -> Iterator[Claim]:
+    """Claim every handler that lets the code go on as if the failed control had passed."""
+    if "audit" in check.concepts and view.facts.audit.delivery == "outbox":
+        check = replace(check, concepts=tuple(c for c in check.concepts if c != "audit"))
+    for own in list(view.analysis.units.values()):
+        if not (own.tries or own.catches or own.suppressed):
+            continue
+        refusals = {
+            f.start for f in own.facts if f.concept in ("deny", "raise")
+        }  # return 403 is an answer, not a check that can fail
+        held = [
+            f
+            for f in own_and_helpers(view.analysis, own.unit)
+            if f.concept in check.concepts and f.start not in refusals
+        ]
+        for stmt in own.tries:
+            guard = _inside(held, stmt.body)
+            for handler in stmt.handlers if guard is not None else ():
+                if guard is not None and _falls_open(stmt, handler, view, own.unit, guard):
+                    # An audit write among much other work: what fails may be the work, which then did not happen either.
+                    hit = (
+                        Hit.SUSPECT if guard.concept == "audit" and len(list(statements(stmt.body))) > 4 else check.hit
+                    )
+                    yield make_claim(
+                        policy,
+                        check,
+                        view,
+                        own.unit,
+                        fact=guard,
+                        identity=f"swallow:{guard.call}",
+                        at=(handler.line, handler.end_line),
+                        hit=hit,
+                    )
+        for expr, callback in own.catches:
+            guard = next((f for f in held if expr.start <= f.start and f.end <= expr.end), None)
+            if (
+                guard is not None
+                and not any(s.kind == "raise" for s in statements(callback.body))
+                and not _denies(view, own.unit, callback.start, callback.end)
+            ):
+                yield make_claim(
+                    policy,
+                    check,
+                    view,
+                    own.unit,
+                    fact=guard,
+                    identity=f"swallow:{guard.call}",
+                    at=(callback.line, callback.end_line),
+                )
+        for stmt in own.suppressed:
+            guard = _inside(held, stmt.body)
+            if guard is not None:
+                yield make_claim(
+                    policy,
+                    check,
+                    view,
+                    own.unit,
+                    fact=guard,
+                    identity=f"swallow:{guard.call}",
+                    at=(stmt.line, stmt.line),
+                )
+
+
+def _inside(facts: Iterable[Fact], body: tuple[Stmt, ...]) -> Fact | None:
+    if not body:
+        return None
+    start, end = body[0].start, body[-1].end
+    return next((f for f in facts if start <= f.start and f.end <= end), None)
+
+
+def _denies(view: View, unit: Unit, start: int, end: int) -> bool:
+    return any(f.concept in ("deny", "raise") and start <= f.start < end for f in own_and_helpers(view.analysis, unit))
+
+
+def _falls_open(tried: Stmt, handler: Handler, view: View, unit: Unit, guard: Fact) -> bool:
+    """Whether a failing check leaves the code running as if it had passed."""
+    if guard.concept == "audit" and guard.via:
+        return False  # the try is about the work that audits, not about the audit call
+    returns = False
+    for stmt in statements(handler.body):
+        if stmt.kind == "raise":
+            return False
+        if stmt.kind == "return":
+            if stmt.value is not None and stmt.value.kind == "const" and stmt.value.name in ("True", "true"):
+                return True
+            returns = True
+        if stmt.kind == "other" and stmt.op in ("continue", "break"):
+            returns = True
+        if stmt.kind == "assign" and guard.concept != "audit":
+            return False  # the outcome is kept in a variable: whoever reads it decides
+        if stmt.value is not None and text(view.analysis.module, stmt.value).startswith(
+            ("sys.exit", "process.exit", "abort(", "next(e", "reject(", "done(e", "cb(e")
+        ):
+            return False
+    if returns or _denies(view, unit, handler.start, handler.end):
+        return False
+    return guard.concept == "audit" or _reached_unchecked(tried, view, unit, guard)
+
+
+def _reached_unchecked(tried: Stmt, view: View, unit: Unit, guard: Fact) -> bool:
+    """Whether guarded code runs after the handler: work inside the try is skipped with the check that failed."""
+    at = next((n for n, s in enumerate(tried.body) if s.start <= guard.start < s.end), len(tried.body))
+    holder = tried.body[at] if at < len(tried.body) else None
+    if holder is not None and (
+        holder.kind == "return"
+        or (holder.kind == "assign" and all(t.kind in ("name", "list", "dict") for t in holder.targets))
+    ):
+        return False  # what follows is the failure's path, or the outcome is in a variable that the code looks at
+    if tried.orelse or any(s.kind != "assign" for s in tried.body[at + 1 :]):
+        return False
+    rest = _rest(unit.body, tried)
+    if not rest:
+        return True  # the whole function is the check, or a callback
+    first = rest[0]
+    refuses = first.kind == "raise" or (
+        first.kind == "return"
+        and (first.value is None or first.value.name in ("False", "false", "None", "null", "undefined"))
+    )
+    return not refuses and not (first.kind == "return" and _denies(view, unit, first.start, first.end))
+
+
+def _rest(body: tuple[Stmt, ...], wanted: Stmt) -> tuple[Stmt, ...] | None:
+    """Statements that run after one of the body's, nested blocks included; the next round of a loop is not followed."""
+    for at, stmt in enumerate(body):
+        if stmt is wanted:
+            return body[at + 1 :]
+        for block in (stmt.body, stmt.orelse, stmt.final, *(h.body for h in stmt.handlers)):
+            found = _rest(block, wanted)
+            if found is not None:
+                return found if stmt.kind in ("for", "while") and found else found + body[at + 1 :]
+    return None

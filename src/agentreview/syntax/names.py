@@ -1,0 +1,109 @@
+"""Small questions about names: the last of a chain, those inside an argument, the resource of a type."""
+
+from __future__ import annotations
+
+import re
+
+from agentreview.globs import matches
+from agentreview.syntax.frameworks import Entry, LazyEntry
+from agentreview.syntax.patterns import Link, chain
+from agentreview.syntax.tree import Expr, Param, Unit, subexpressions
+
+
+def compiled(value: object) -> Entry:
+    """The entry behind what the index holds."""
+    if not isinstance(value, LazyEntry):
+        raise TypeError("the index holds what matchers() filed")
+    return value.get()
+
+
+def class_rows(links: list[Link]) -> bool:
+    """``self.get_queryset().filter(…)``: which rows the view may see is decided, and judged, in get_queryset."""
+    return (
+        len(links) > 2
+        and links[0].name in ("self", "super")
+        and links[1].name in ("get_queryset", "filter_queryset", "get_object")
+    )
+
+
+def bare_link(name: str) -> Link:
+    """A link that is only a name."""
+    return Link(name, None, None, Expr("name", 0, 0, 1, 1, name=name))
+
+
+def name_expr(name: str, unit: Unit) -> Expr:
+    """An expression that is only a name, at the start of the unit."""
+    return Expr("name", unit.start, unit.start, unit.line, unit.line, name=name)
+
+
+def parameter_expr(name: str, unit: Unit, source: str) -> Expr:
+    """Where a parameter's name stands in the source; parameters carry no span of their own."""
+    found = re.compile(rf"\b{re.escape(name)}\b").search(
+        source, unit.start + max(source[unit.start : unit.end].find("("), 0)
+    )
+    start = found.start() if found else unit.start
+    line = source.count("\n", 0, start) + 1
+    return Expr("name", start, start + len(name), line, line, name=name)
+
+
+def names_in(expr: Expr | None) -> list[str]:
+    """Dotted and last names, strings and constants inside an expression."""
+    out: list[str] = []
+    for sub in subexpressions(expr) if expr is not None else ():
+        if sub.kind in ("name", "attr"):
+            dotted = ".".join(link.name for link in chain(sub))
+            out.append(dotted)
+            if "." in dotted:
+                out.append(dotted.rsplit(".", 1)[-1])
+        elif sub.kind in ("str", "fstr", "const"):
+            out.append(sub.name)
+    return out
+
+
+def has_argument(expr: Expr, name: str | None, key: str, value: str) -> bool:
+    """Whether an argument is ``key=value`` (keyword, or property of an object argument). ``*`` = any value."""
+    if name == key:
+        return value == "*" or (expr.kind in ("const", "str", "name") and expr.name.lower() == value.lower())
+    return any(has_argument(a.value, a.name, key, value) for a in expr.args) if expr.kind == "dict" else False
+
+
+def last_name(expr: Expr | None) -> str:
+    """The last name of a chain."""
+    if expr is None:
+        return ""
+    links = chain(expr)
+    return links[-1].name
+
+
+def root_name(expr: Expr | None) -> str:
+    """The first name of a chain that is a class."""
+    return next((link.name for link in chain(expr) if link.name[:1].isupper()), "") if expr is not None else ""
+
+
+def type_resource(annotation: Expr | None) -> str:
+    """Resource of a type: ``Patient``, ``models.Patient``, ``Repository<Patient>``, ``list[Patient]``, ``Patient | None``."""
+    if annotation is None:
+        return ""
+    if annotation.kind == "sub" and annotation.items:
+        return type_resource(annotation.items[0])
+    if annotation.kind in ("other", "bin", "list"):
+        return next((r for r in map(type_resource, annotation.items) if r), "")
+    if annotation.kind == "str":
+        return annotation.name if annotation.name[:1].isupper() and annotation.name.isidentifier() else ""
+    name = last_name(annotation)
+    return name if name[:1].isupper() and not name.isupper() else ""
+
+
+def decorated_resource(param: Param) -> str:
+    """The resource a parameter decorator names: ``@InjectRepository(Patient)``."""
+    for decorator in param.decorators:
+        for arg in chain(decorator)[-1].args or ():
+            name = root_name(arg.value)
+            if name:
+                return name
+    return ""
+
+
+def path_matches(path: str, pattern: str) -> bool:
+    """``**/route.ts|**/pages/api/**``: any of the globs."""
+    return matches(path, [p.strip() for p in pattern.split("|")])

@@ -1,0 +1,345 @@
+"""One file to its analysis: units, classes, endpoints, and which framework entries a chain spells."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from agentreview.syntax.facts import Analysis, Endpoint, Fact, UnitFacts
+from agentreview.syntax.frameworks import Entry, LazyEntry, Matchers
+from agentreview.syntax.lexicon import Lexicon, resource_name
+from agentreview.syntax.names import (
+    compiled,
+    decorated_resource,
+    has_argument,
+    last_name,
+    names_in,
+    path_matches,
+    root_name,
+    type_resource,
+)
+from agentreview.syntax.patterns import Link, chain, names
+from agentreview.syntax.scope import Scope
+from agentreview.syntax.tree import Expr, Module, Param, Stmt, Unit, subexpressions
+from agentreview.syntax.values import NOTHING, Evaluator, Value
+
+_VALUES = frozenset(
+    {"request", "caller", "redact"}
+)  # say what an expression is; the evaluator uses them, they are no facts
+_NOT_INPUT = frozenset(
+    "self cls this request req res response reply next session db conn info context ctx user current_user currentUser background_tasks "
+    "websocket settings tx client logger log args".split()
+)
+_SERVICE_TYPES = frozenset(
+    "Session AsyncSession Request Response HttpRequest HttpResponse BackgroundTasks User CurrentUser Connection WebSocket NextFunction NextResponse NextRequest Settings".split()
+)
+
+_HOOK_DECORATORS = frozenset({"before_request", "before_app_request", "middleware"})
+
+
+class Reader:
+    """Reads every unit of a module once, in document order."""
+
+    def __init__(self, module: Module, path: str, matchers: Matchers, lexicon: Lexicon) -> None:
+        self.module, self.path, self.matchers, self.lexicon = module, path, matchers, lexicon
+        self.active = matchers.active(module.imports.values())
+        by_name: dict[str, Unit] = {}
+        for unit in module.units:
+            if unit.kind != "module" and not unit.anonymous:
+                by_name.setdefault(unit.qualname, unit)
+        self.analysis = Analysis(module, path, {}, {}, {}, [], lexicon, by_name)
+        self.class_env: dict[int, dict[str, Value]] = {}
+        self.pending_routes: list[tuple[str, Endpoint, list[Fact]]] = []
+        self.concepts_memo: dict[str, frozenset[str]] = {}
+        self.handlers: dict[int, tuple[Endpoint, list[Fact]]] = {}
+
+    # -- the walk ----------------------------------------------------------------------------------------------
+
+    def run(self) -> Analysis:
+        for unit in self.module.units:
+            if unit.kind == "class":
+                self.class_env[id(unit)] = self.class_values(unit)
+        for unit in self.module.units:
+            if not unit.anonymous:
+                self.read(unit)
+        by_short: dict[str, list[Unit]] = {}
+        for unit in self.module.units:
+            if unit.kind == "function" and not unit.anonymous:
+                by_short.setdefault(unit.name, []).append(unit)
+        for name, endpoint, controls in self.pending_routes:
+            for unit in by_short.get(name.rsplit(".", 1)[-1], ())[:1]:
+                known = self.analysis.endpoints.get(id(unit))
+                if known is None:
+                    self.analysis.endpoints[id(unit)] = Endpoint(
+                        unit, endpoint.framework, endpoint.router, endpoint.path, endpoint.line
+                    )
+                self.analysis.own(unit).facts.extend(replace(f, unit=unit) for f in controls)
+                self.reread(unit)
+        for unit in self.module.units:
+            if unit.kind == "class":
+                self.limited(unit)
+        return self.analysis
+
+    def limited(self, unit: Unit) -> None:
+        """A generic view serves what its ``get_queryset`` leaves; one that calls elsewhere is judged there."""
+        method = next((child for child in unit.children if child.name == "get_queryset"), None)
+        if method is None:
+            return
+        reads = [f for f in self.analysis.own(method).facts if f.concept == "read"]
+        for fact in self.analysis.own(unit).facts:
+            if fact.concept.startswith("generic-"):
+                fact.scoped = not reads or any(f.scoped for f in reads)
+                fact.owned = not reads or any(f.owned for f in reads)
+
+    def reread(self, unit: Unit) -> None:
+        """Read a handler again now that it is known to be an endpoint: its parameters are client input."""
+        extra = [f for f in self.analysis.own(unit).facts if f.framework == "route"]
+        self.read(unit)
+        self.analysis.own(unit).facts.extend(extra)
+
+    def read(self, unit: Unit, endpoint: Endpoint | None = None, controls: Iterable[Fact] = ()) -> None:
+        own = UnitFacts(unit)
+        self.analysis.units[id(unit)] = own
+        state = Scope(self, own)
+        if endpoint is not None:
+            self.analysis.endpoints[id(unit)] = endpoint
+            own.facts.extend(controls)
+        self.decorators(unit, own)
+        if unit.kind == "class":
+            self.class_facts(unit, own)
+        elif unit.kind == "function":
+            self.named_endpoint(unit)
+            state.bind_params(unit, is_endpoint=id(unit) in self.analysis.endpoints)
+        if unit.kind == "function" and unit.parent is not None:
+            cls = unit.parent if unit.parent.kind == "class" else None
+            if cls is not None:
+                held = self.class_env.get(id(cls), {})
+                state.evaluator.env.update(held)
+                row = held.get("self.get_queryset")
+                for param in unit.params if row is not None else ():
+                    if row is not None and param.name in (
+                        "serializer",
+                        "form",
+                        "instance",
+                    ):  # perform_create(self, serializer)
+                        state.evaluator.env[param.name] = replace(
+                            state.evaluator.env.get(param.name, NOTHING), resource=row.resource
+                        )
+        state.body(unit.body)
+
+    # -- matching ----------------------------------------------------------------------------------------------
+
+    def entries(self, links: list[Link], *, decorator: bool = False) -> list[tuple[Entry, int, bool]]:
+        """Entries that the longest matching prefix of the chain spells, with the captured link."""
+        index = self.matchers.decorators if decorator else self.matchers.calls
+        for size in range(len(links), 0, -1):
+            part = links[:size]
+            out = []
+            for pattern, value in index.candidates(part):
+                entry = compiled(value)
+                if entry.framework in self.active and self.conditions(entry, part):
+                    _, captured, argument = pattern.match(part)
+                    out.append((entry, captured, argument))
+            if any(entry.concept not in _VALUES for entry, _, _ in out) or (out and size == len(links)):
+                return out
+        return []
+
+    def classify(self, links: list[Link]) -> frozenset[str]:
+        """Concepts of :data:`_VALUES` that any prefix of the chain spells."""
+        key = names(links)
+        known = self.concepts_memo.get(key)
+        if known is None:
+            found = set()
+            for size in range(len(links), 0, -1):
+                for _, value in self.matchers.calls.candidates(links[:size]):
+                    if isinstance(value, LazyEntry) and value.concept in _VALUES and value.framework in self.active:
+                        found.add(value.concept)
+            known = self.concepts_memo[key] = frozenset(found)
+        return known
+
+    def conditions(self, entry: Entry, links: list[Link]) -> bool:
+        if entry.object is not None and (len(links) < 2 or not entry.object.matches(links[-2].name)):
+            return False
+        if (
+            entry.kind == "call"
+            and links[-1].args is None
+            and entry.concept not in _VALUES
+            and entry.concept != "scope"
+            and (entry.concept != "authn" or not links[-1].name.startswith("is"))  # request.user.is_staff asks too
+        ):
+            return False
+        args = [a for link in links for a in (link.args or ())]
+        for pairs, wanted in ((entry.where, True), (entry.unless_where, False)):
+            for key, value in pairs:
+                hit = any(has_argument(a.value, a.name, key, value) for a in args)
+                if hit is not wanted:
+                    return False
+        return not (
+            entry.argument is not None and not any(entry.argument.matches(n) for a in args for n in names_in(a.value))
+        )
+
+    def decorators(self, unit: Unit, own: UnitFacts) -> None:
+        for decorator in unit.decorators:
+            links = chain(decorator)
+            if links[-1].name in _HOOK_DECORATORS:
+                self.analysis.hooks.append(unit)
+            for entry, _, _ in self.entries(links, decorator=True):
+                if entry.concept == "endpoint":
+                    path = next((a.value.name for a in links[-1].args or () if a.value.kind in ("str", "fstr")), "")
+                    router = links[-2].name if len(links) > 1 else ""
+                    if unit.kind == "function":
+                        self.analysis.endpoints[id(unit)] = Endpoint(
+                            unit, entry.framework, router, path, decorator.line
+                        )
+                    continue
+                own.facts.append(self.fact(entry, unit, decorator, links))
+            for sub in subexpressions(decorator):
+                if sub is not decorator and sub.kind in ("name", "attr", "call"):
+                    for entry, _, _ in self.entries(chain(sub), decorator=True):
+                        if entry.concept in ("authn", "audit", "opening", "scope", "object-check", "membership"):
+                            own.facts.append(self.fact(entry, unit, sub, chain(sub)))
+                    if sub.kind == "name":
+                        own.calls.append((sub.name, sub))
+
+    def fact(self, entry: Entry, unit: Unit, expr: Expr, links: list[Link]) -> Fact:
+        return Fact(
+            entry.concept, unit, expr.start, expr.end, expr.line, expr.end_line, names(links)[-100:],
+            single=entry.single, bulk=entry.bulk, framework=entry.framework, explicit=entry.concept == "opening",
+        )  # fmt: skip
+
+    # -- classes -----------------------------------------------------------------------------------------------
+
+    def class_values(self, unit: Unit) -> dict[str, Value]:
+        """``self.x`` of a class: repositories by type, the model of a generic view."""
+        env: dict[str, Value] = {}
+        evaluator = Evaluator(self.lexicon, self.classify)
+        for stmt in unit.body:
+            if stmt.kind == "assign" and stmt.targets and stmt.targets[0].kind == "name":
+                name = stmt.targets[0].name
+                resource = ""
+                if name in ("queryset", "model", "serializer_class", "form_class", "resource"):
+                    resource = root_name(stmt.value)
+                elif stmt.value is not None and stmt.op == ":":
+                    resource = type_resource(stmt.value)
+                if resource and resource[:1].isupper():
+                    env[f"self.{name}"] = Value(resource=resource_name(resource), record=name != "serializer_class")
+        for child in unit.children:
+            if child.name == "constructor":
+                for param in child.params:
+                    resource = type_resource(param.annotation) or decorated_resource(param)
+                    if resource:
+                        env[f"self.{param.name}"] = Value(resource=resource_name(resource))
+        main = env.get("self.queryset") or env.get("self.model") or env.get("self.serializer_class")
+        if main is not None:
+            row = replace(main, record=True)
+            for name in ("get_object", "get_queryset", "object", "queryset", "model"):
+                env.setdefault(f"self.{name}", row)
+        del evaluator
+        return env
+
+    def class_facts(self, unit: Unit, own: UnitFacts) -> None:
+        env = self.class_env[id(unit)]
+        main = env.get("self.queryset") or env.get("self.model") or env.get("self.serializer_class") or NOTHING
+        for base in unit.bases:
+            name = last_name(base)
+            for entry in self.matchers.kinds.get("base", ()):
+                if entry.framework in self.active and entry.globs is not None and entry.globs.matches(name):
+                    fact = self.fact(entry, unit, base, chain(base))
+                    if entry.concept.startswith("generic-"):
+                        fact.scoped, fact.owned = main.scoped, main.owned
+                        fact.resource, fact.phi = main.resource, self.lexicon.phi_resource(main.resource)
+                        self.analysis.endpoints.setdefault(
+                            id(unit), Endpoint(unit, entry.framework, line=unit.header_line)
+                        )
+                    own.facts.append(fact)
+        for stmt in unit.body:
+            if stmt.kind == "assign" and stmt.targets and stmt.targets[0].kind == "name":
+                own.facts.extend(self.attribute_facts(unit, stmt.targets[0].name, stmt))
+
+    def attribute_facts(self, unit: Unit, name: str, stmt: Stmt) -> Iterator[Fact]:
+        """Facts that an assignment to a class attribute, a setting or ``row.attribute`` spells."""
+        for entry in self.matchers.kinds.get("attribute", ()):
+            if entry.framework in self.active and entry.globs is not None and entry.globs.matches(name):
+                inside = names_in(stmt.value) or ["[]"]
+                if entry.value is not None and not any(entry.value.matches(n) for n in inside):
+                    continue
+                if entry.unless is not None and any(entry.unless.matches(n) for n in inside):
+                    continue
+                call = f"{name} = {', '.join(inside)}"[:100]
+                yield Fact(
+                    entry.concept,
+                    unit,
+                    stmt.start,
+                    stmt.end,
+                    stmt.line,
+                    stmt.end_line,
+                    call,
+                    framework=entry.framework,
+                    explicit=entry.concept == "opening",
+                )
+
+    def named_endpoint(self, unit: Unit) -> None:
+        """Endpoints by method name and base class, by first parameter, by file and function name."""
+        parent = unit.parent
+        for entry in self.matchers.kinds.get("method", ()):
+            if (
+                entry.concept == "endpoint"
+                and entry.framework in self.active
+                and parent is not None
+                and parent.kind == "class"
+                and entry.globs is not None
+                and entry.globs.matches(unit.name)
+                and entry.base is not None
+                and any(entry.base.matches(last_name(b)) for b in parent.bases)
+            ):
+                self.analysis.endpoints.setdefault(id(unit), Endpoint(unit, entry.framework, line=unit.header_line))
+        if parent is not None and parent.kind == "module":
+            for entry in self.matchers.kinds.get("function_param", ()):
+                if (
+                    entry.framework in self.active
+                    and unit.params
+                    and entry.globs is not None
+                    and entry.globs.matches(unit.params[0].name)
+                    and not unit.name.startswith("_")
+                ):
+                    self.analysis.endpoints.setdefault(
+                        id(unit), Endpoint(unit, entry.framework, line=unit.header_line, guessed=True)
+                    )
+            for entry in self.matchers.kinds.get("file", ()):
+                if (
+                    entry.function is not None
+                    and entry.function.matches(unit.name)
+                    and unit.exported
+                    and path_matches(self.path, entry.text)
+                ):
+                    where = re.split(r"(?:^|/)(?:app|pages)/", self.path)[-1]
+                    self.analysis.endpoints.setdefault(
+                        id(unit), Endpoint(unit, entry.framework, path=where, line=unit.header_line)
+                    )
+
+    def param_facts(self, unit: Unit, param: Param, own: UnitFacts) -> bool:
+        """Facts of one parameter (dependencies, annotated types). True when it carries the verified caller."""
+        caller = False
+        sources = [e for e in (param.annotation, param.default, *param.decorators) if e is not None]
+        for source in sources:
+            for sub in subexpressions(source):
+                if sub.kind == "call":
+                    links = chain(sub)
+                    inside = [n for a in links[-1].args or () for n in names_in(a.value)]
+                    own.calls.extend((n, sub) for n in inside if "." not in n)
+                    for entry in self.matchers.kinds.get("param", ()):
+                        if (
+                            entry.framework in self.active
+                            and entry.globs is not None
+                            and entry.globs.matches(links[-1].name)
+                            and (entry.argument is None or any(entry.argument.matches(n) for n in inside))
+                        ):
+                            own.facts.append(self.fact(entry, unit, sub, links))
+                            caller = caller or entry.concept in ("authn", "caller")
+                elif sub.kind == "name":
+                    for entry in self.matchers.kinds.get("annotation", ()):
+                        if entry.framework in self.active and entry.globs is not None and entry.globs.matches(sub.name):
+                            own.facts.append(self.fact(entry, unit, sub, chain(sub)))
+                            caller = caller or entry.concept in ("authn", "caller")
+        return caller

@@ -1,0 +1,218 @@
+"""Statements of one unit: assignments, parameters, exceptions, and what local names hold."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from agentreview.syntax.facts import Fact
+from agentreview.syntax.names import bare_link, last_name, name_expr, names_in, parameter_expr, type_resource
+from agentreview.syntax.patterns import Link, chain, names
+from agentreview.syntax.spelling import Spelling
+from agentreview.syntax.tree import Expr, Stmt, Unit
+from agentreview.syntax.values import NOTHING, Value
+
+_SENT = frozenset(
+    {"Header", "Query", "Body", "Headers", "Path", "Param", "Form", "Cookie"}
+)  # how a parameter says the client fills it
+
+_NOT_INPUT = frozenset(
+    "self cls this request req res response reply next session db conn info context ctx user current_user currentUser background_tasks "
+    "websocket settings tx client logger log args".split()
+)
+_SERVICE_TYPES = frozenset(
+    "Session AsyncSession Request Response HttpRequest HttpResponse BackgroundTasks User CurrentUser Connection WebSocket NextFunction NextResponse NextRequest Settings".split()
+)
+
+
+class Scope(Spelling):
+    """Reads one unit's body in document order and keeps the environment."""
+
+    def bind_params(self, unit: Unit, *, is_endpoint: bool) -> None:
+        for param in unit.params:
+            caller = self.reader.param_facts(unit, param, self.own)
+            resource = type_resource(param.annotation)
+            type_name = last_name(param.annotation) if param.annotation is not None else ""
+            decorated = any(chain(d)[-1].name in ("Body", "Param", "Query", "Headers", "Req") for d in param.decorators)
+            client = decorated or (
+                is_endpoint and not caller and param.name not in _NOT_INPUT and type_name not in _SERVICE_TYPES
+                and not any(chain(e)[-1].name in ("Depends", "Security", "Inject") for e in (param.default,) if e is not None)
+            )  # fmt: skip
+            chosen = [
+                chain(e)[-1].name
+                for e in (param.default, *param.decorators)
+                if e is not None and e.kind in ("call", "name")
+            ]
+            if client and param.name and self.lexicon.tenant_key(param.name.removeprefix("x_")):
+                endpoint = self.reader.analysis.endpoints.get(id(unit))
+                if _SENT & {*chosen} or (
+                    endpoint is not None and re.search(rf"[{{<:]{re.escape(param.name)}\b", endpoint.path)
+                ):
+                    self.own.tenant_inputs.append(parameter_expr(param.name, unit, self.reader.module.source))
+            for name in (param.name, *param.names):
+                if not name:
+                    continue
+                record = bool(resource) and self.lexicon.phi_resource(resource) and not client
+                known = Value(
+                    resource=resource if record else "",
+                    record=record,
+                    request=client and name not in _NOT_INPUT,
+                    caller=caller,
+                )
+                if record or known.request or caller:
+                    label = NOTHING if record else self.evaluator.chain_value(name_expr(name, unit), 0)
+                    self.evaluator.env[name] = replace(known, labels=label.labels if not caller else frozenset())
+
+    def body(self, stmts: tuple[Stmt, ...]) -> None:
+        for stmt in stmts:
+            self.statement(stmt)
+
+    def statement(self, stmt: Stmt) -> None:
+        kind = stmt.kind
+        if kind in ("def", "class", "import"):
+            return
+        if kind == "assign":
+            self.switched(stmt)
+            self.assign(stmt)
+        else:
+            if stmt.value is not None:
+                self.visit(stmt.value)
+            for target in stmt.targets:
+                self.visit(target)
+        if kind in ("for", "with") and stmt.targets:
+            self.bind(stmt.targets, stmt.value)
+        if kind == "with" and stmt.value is not None and chain(stmt.value)[-1].name == "suppress":
+            self.own.suppressed.append(stmt)
+        if kind == "raise" and stmt.value is not None:
+            self.raised(stmt)
+        if kind == "return" and stmt.value is not None and self.unit.kind == "function":
+            labels = tuple(sorted(self.evaluator.revealed(stmt.value)))
+            if labels:
+                self.own.facts.append(
+                    Fact("respond", self.unit, stmt.start, stmt.end, stmt.line, stmt.end_line, "return", labels=labels)
+                )
+        if kind == "try":
+            self.own.tries.append(stmt)
+        self.body(stmt.body)
+        for handler in stmt.handlers:
+            self.body(handler.body)
+        self.body(stmt.orelse)
+        self.body(stmt.final)
+
+    def switched(self, stmt: Stmt) -> None:
+        """``patient.skip_history_when_saving = True``: assignments that framework files spell as calls."""
+        for target in stmt.targets:
+            if target.kind == "attr":
+                links = chain(target)
+                links[-1] = Link(links[-1].name, (), None, target)
+                for entry, captured, argument in self.reader.entries(links):
+                    if entry.concept == "audit-off":
+                        fact = self.reader.fact(entry, self.unit, target, links)
+                        fact.resource = (
+                            self.captured(links, captured, argument=argument)
+                            if captured >= 0
+                            else self._resource_of(target.base)
+                            if target.base
+                            else ""
+                        )
+                        fact.phi = self.lexicon.phi_resource(fact.resource)
+                        self.own.facts.append(fact)
+
+    def raised(self, stmt: Stmt) -> None:
+        value = stmt.value
+        if value is None:
+            return
+        labels: set[tuple[str, str]] = set()
+        links = chain(value)
+        for link in links:
+            for arg in link.args or ():
+                labels |= self.evaluator.revealed(arg.value)
+        if links[-1].args is None:  # raise PermissionDenied
+            called = [*links[:-1], Link(links[-1].name, (), links[-1].key, links[-1].expr)]
+            self.own.facts.extend(
+                self.reader.fact(e, self.unit, value, links)
+                for e, _, _ in self.reader.entries(called)
+                if e.concept in ("authn", "deny")
+            )
+        self.own.facts.append(
+            Fact(
+                "raise",
+                self.unit,
+                stmt.start,
+                stmt.end,
+                stmt.line,
+                stmt.end_line,
+                names(links)[-100:],
+                labels=tuple(sorted(labels)),
+            )
+        )
+
+    def assign(self, stmt: Stmt) -> None:
+        if stmt.value is not None:
+            self.visit(stmt.value)
+        for target in stmt.targets:
+            if (
+                target.kind == "name" and self.unit.kind == "module"
+            ):  # settings: MIDDLEWARE = [...], AUDIT_ENABLED = False
+                self.own.facts.extend(self.reader.attribute_facts(self.unit, target.name, stmt))
+            if target.kind == "attr" and self.unit.kind != "class":  # row.skip_history_when_saving = True
+                self.own.facts.extend(
+                    f for f in self.reader.attribute_facts(self.unit, target.name, stmt) if f.concept == "audit-off"
+                )
+            if target.kind in ("attr", "sub"):
+                self.visit(target)
+                if target.kind == "attr" and target.base is not None:
+                    row = self.evaluator.value(target.base)
+                    if row.record and row.resource and row.certain:
+                        self.dirty[row.resource] = stmt
+        self.bind(stmt.targets, stmt.value, augmented=stmt.op not in ("=", ":"))
+        if stmt.value is not None and len(stmt.targets) == 1 and stmt.targets[0].kind == "name":
+            self.evaluator.assigned[stmt.targets[0].name] = stmt.value
+            if stmt.value.kind == "call":
+                self.router(stmt.targets[0].name, stmt.value)
+
+    def router(self, name: str, call: Expr) -> None:
+        """``router = APIRouter(dependencies=[…])``: what holds for everything registered on it."""
+        links = chain(call)
+        for entry in self.reader.matchers.kinds.get("keyword", ()):
+            if entry.framework in self.reader.active and entry.of is not None and entry.of.matches(links[-1].name):
+                for arg in links[-1].args or ():
+                    if arg.name == entry.text and (
+                        entry.argument is None or any(entry.argument.matches(n) for n in names_in(arg.value))
+                    ):
+                        self.reader.analysis.routers.setdefault(name, []).append(
+                            self.reader.fact(entry, self.unit, call, links)
+                        )
+
+    def bind(self, targets: tuple[Expr, ...], source: Expr | None, *, augmented: bool = False) -> None:
+        value = self.evaluator.value(source)
+        env = self.evaluator.env
+        for target in targets:
+            if target.kind == "name":
+                if augmented and target.name in env:
+                    old = env[target.name]
+                    value = replace(old, labels=old.labels | value.labels, request=old.request or value.request)
+                env[target.name] = value
+            elif target.kind == "dict":  # const { orgId, from } = req.body
+                for arg in target.args:
+                    bound = arg.value
+                    if bound.kind == "name" and arg.name:
+                        part = self.evaluator._field(
+                            replace(value, body=False), arg.name, [bare_link("_"), bare_link(arg.name)], 1
+                        )
+                        env[bound.name] = part
+                        if value.request and self.lexicon.tenant_key(arg.name):
+                            self.own.tenant_inputs.append(bound)
+            elif target.kind == "list":
+                for item in target.items:
+                    if item.kind == "name":
+                        env[item.name] = value
+            elif (
+                target.kind == "attr"
+                and target.base is not None
+                and target.base.kind == "name"
+                and target.base.name in ("self", "this")
+            ):
+                env[f"self.{target.name}"] = value
+
+    # -- expressions -------------------------------------------------------------------------------------------

@@ -1,0 +1,389 @@
+"""Expressions to facts: reads, writes, sinks, raw SQL, routes, comparisons with the caller."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from agentreview.syntax.facts import Endpoint, Fact, UnitFacts
+from agentreview.syntax.frameworks import Entry
+from agentreview.syntax.lexicon import resource_name
+from agentreview.syntax.names import class_rows
+from agentreview.syntax.patterns import Link, chain, names
+from agentreview.syntax.queries import Predicate, is_statement, predicate, sql_of
+from agentreview.syntax.tree import Expr, Stmt, Unit, subexpressions
+from agentreview.syntax.values import NOTHING, Evaluator, Value
+
+if TYPE_CHECKING:
+    from agentreview.syntax.reader import Reader
+
+_DATA = frozenset({"read", "write", "delete"})
+_SINKS = frozenset({"log", "raise", "respond", "send"})
+_VALUES = frozenset(
+    {"request", "caller", "redact"}
+)  # say what an expression is; the evaluator uses them, they are no facts
+_NOT_INPUT = frozenset(
+    "self cls this request req res response reply next session db conn info context ctx user current_user currentUser background_tasks "
+    "websocket settings tx client logger log args".split()
+)
+_SERVICE_TYPES = frozenset(
+    "Session AsyncSession Request Response HttpRequest HttpResponse BackgroundTasks User CurrentUser Connection WebSocket NextFunction NextResponse NextRequest Settings".split()
+)
+_FILTERS = frozenset("filter filter_by where andWhere exclude get_queryset scoped".split())
+_COMPARISONS = frozenset({"==", "!=", "===", "!==", "is", "is not", "in", "not in", "<>"})
+_CREATES = frozenset(
+    "create acreate save asave add add_all merge insert insertMany createMany createManyAndReturn bulk_create abulk_create bulkCreate values bulk_insert_mappings".split()
+)
+_QUESTION = re.compile(
+    r"auth(?!or)|authori[sz]e|permi|allow|check|ensure|assert|require|verify|forbid|deny|guard|^(?:can|may|is_same|has)_?[a-zA-Z]|accessible|visible|_for_user|ForUser",
+    re.IGNORECASE,
+)
+_HOOK_DECORATORS = frozenset({"before_request", "before_app_request", "middleware"})
+
+
+class Spelling:
+    """The expression side of one unit: the facts that chains spell, with what is known of their arguments."""
+
+    def __init__(self, reader: Reader, own: UnitFacts) -> None:
+        self.reader, self.own, self.unit = reader, own, own.unit
+        self.lexicon = reader.lexicon
+        self.evaluator = Evaluator(reader.lexicon, reader.classify)
+        self.dirty: dict[str, Stmt] = {}
+        self.depth = 0
+
+    def body(self, stmts: tuple[Stmt, ...]) -> None:
+        """Read statements; the statement side provides it."""
+        raise NotImplementedError
+
+    def bind(self, targets: tuple[Expr, ...], source: Expr | None, *, augmented: bool = False) -> None:
+        """Remember what names hold; the statement side provides it."""
+        raise NotImplementedError
+
+    def bind_params(self, unit: Unit, *, is_endpoint: bool) -> None:
+        """Remember what parameters hold; the statement side provides it."""
+        raise NotImplementedError
+
+    def visit(self, expr: Expr) -> None:
+        self.depth += 1
+        if self.depth <= 200:
+            self._visit(expr)
+        self.depth -= 1
+
+    def _visit(self, expr: Expr) -> None:
+        kind = expr.kind
+        if kind in ("call", "attr", "sub"):
+            links = chain(expr)
+            root = links[0]
+            if root.name == "?" and root.expr.kind not in ("call", "attr", "sub", "name"):
+                self.visit(root.expr)
+            for link in links:
+                if link.key is not None:
+                    self.visit(link.key)
+                for arg in link.args or ():
+                    if arg.value.kind != "func":
+                        self.visit(arg.value)
+            self.spelled(expr, links)
+            for link in links:
+                for arg in link.args or ():
+                    if arg.value.kind == "func" and arg.value.unit is not None:
+                        self.callback(arg.value.unit)
+            return
+        if kind == "func" and expr.unit is not None:
+            if expr.unit.anonymous:
+                self.callback(expr.unit)
+            return
+        if kind == "other" and expr.name == ":=" and len(expr.items) == 2:
+            self.visit(expr.items[1])
+            self.bind(expr.items[:1], expr.items[1])
+            return
+        for item in expr.items:
+            self.visit(item)
+        for arg in expr.args:
+            self.visit(arg.value)
+        if kind == "bin" and len(expr.items) == 2 and expr.name.strip() in _COMPARISONS:
+            self.compared(expr)
+
+    def compared(self, expr: Expr) -> None:
+        """``org_id != request.user.org_id`` is a membership check, ``note.author_id == user.id`` an object check."""
+        left, right = self.evaluator.value(expr.items[0]), self.evaluator.value(expr.items[1])
+        if left.caller == right.caller:
+            return
+        side, other = (expr.items[0], right) if left.caller else (expr.items[1], left)
+        del other
+        foreign = expr.items[1] if side is expr.items[0] else expr.items[0]
+        if (
+            foreign.kind not in ("name", "attr", "sub", "call")
+            or foreign.name in ("None", "null")
+            or chain(foreign)[0].name[:1].isupper()
+        ):
+            return  # ``Draft.org_id == user.org_id`` is a column expression of a query
+        last = chain(foreign)[-1]
+        name = last.key.name if last.key is not None and last.key.kind == "str" else last.name
+        concept = (
+            "membership"
+            if self.lexicon.tenant_key(name)
+            else "object-check"
+            if self.lexicon.owner_key(name) or len(chain(foreign)) > 1
+            else ""
+        )
+        if concept:
+            text = f"{names(chain(foreign))} {expr.name.strip()} {names(chain(side))}"
+            self.own.facts.append(
+                Fact(
+                    concept,
+                    self.unit,
+                    expr.start,
+                    expr.end,
+                    expr.line,
+                    expr.end_line,
+                    text[-100:],
+                    framework="comparison",
+                )
+            )
+
+    def callback(self, unit: Unit) -> None:
+        if id(unit) in self.reader.handlers:
+            endpoint, controls = self.reader.handlers[id(unit)]
+            self.reader.read(unit, endpoint, controls)
+            return
+        if not unit.anonymous:
+            return
+        self.bind_params(unit, is_endpoint=False)
+        self.body(unit.body)
+
+    def spelled(self, expr: Expr, links: list[Link]) -> None:
+        """Record the facts one chain spells, and its helpers, routes and client-sent tenant keys."""
+        if links[-1].args is not None:
+            last = links[-1]
+            if _QUESTION.search(last.name) or any(self.evaluator.value(a.value).caller for a in last.args or ()):
+                self.own.questions.add(last.name)
+            if len(links) == 1:
+                self.own.calls.append((last.name, expr))
+            elif len(links) == 2 and links[0].name in ("self", "this", "cls", "super"):
+                self.own.calls.append((f"self.{last.name}", expr))
+            if last.name == "catch" and last.args and last.args[0].value.unit is not None:
+                self.own.catches.append((expr, last.args[0].value.unit))
+            if last.name in ("commit", "flush") and self.dirty:
+                for resource, stmt in self.dirty.items():
+                    self.own.facts.append(
+                        Fact(
+                            "write",
+                            self.unit,
+                            stmt.start,
+                            stmt.end,
+                            stmt.line,
+                            stmt.end_line,
+                            f"{resource} attributes, then {names(links)}",
+                            resource=resource,
+                            phi=self.lexicon.phi_resource(resource),
+                        )
+                    )
+                self.dirty.clear()
+        if self._tenant_input(links):
+            self.own.tenant_inputs.append(expr)
+        matched = self.reader.entries(links)
+        if links[-1].name in _FILTERS and links[-1].args is not None:
+            self.filtered(expr, links)
+        concepts = {entry.concept for entry, _, _ in matched}
+        drop = ({"read", "write"} if "delete" in concepts else {"read"} if "write" in concepts else set()) | (
+            {"log"} if "audit" in concepts else set()
+        )
+        seen: set[str] = set()
+        for entry, captured, argument in matched:
+            if entry.kind == "route":
+                self.route(entry, expr, links)
+                continue
+            concept = entry.concept
+            if concept in _VALUES or concept in drop or concept in seen:
+                continue
+            seen.add(concept)
+            fact = self.reader.fact(entry, self.unit, expr, links)
+            if concept in _DATA:
+                self.query(fact, entry, expr, links, captured, argument=argument)
+            elif concept == "raw-sql":
+                self.sql(fact, links)
+                if not is_statement(fact.text):
+                    continue
+            elif concept in _SINKS:
+                labels = {
+                    label for link in links for a in link.args or () for label in self._argument_labels(a.name, a.value)
+                }
+                fact.labels = tuple(sorted(labels))
+            elif captured >= 0 or argument:
+                fact.resource = self.captured(links, captured, argument=argument)
+                fact.phi = self.lexicon.phi_resource(fact.resource)
+            self.own.facts.append(fact)
+
+    def filtered(self, expr: Expr, links: list[Link]) -> None:
+        """``qs.filter(org=…)`` on something unknown: no query of its own, but it limits what the variable holds."""
+        found = predicate(links, self.evaluator, self.lexicon)
+        if found.scoped or found.owned:
+            self.own.facts.append(
+                Fact(
+                    "filter",
+                    self.unit,
+                    expr.start,
+                    expr.end,
+                    expr.line,
+                    expr.end_line,
+                    names(links)[-100:],
+                    scoped=found.scoped,
+                    owned=found.owned,
+                )
+            )
+            self.reader.analysis.shows_tenant |= found.mentions_tenant
+            held = self.evaluator.chain_value(expr, 0)
+            self.narrowed(self.evaluator.env.get(links[0].name, NOTHING).resource, found)
+            self.evaluator.known.setdefault(
+                id(expr), replace(held, scoped=held.scoped or found.scoped, owned=held.owned or found.owned)
+            )
+
+    def narrowed(self, resource: str, found: Predicate) -> None:
+        """``rows = rows.filter(org=…)``: an earlier query of these rows is limited in a later step."""
+        for earlier in self.own.facts if resource and (found.scoped or found.owned) else ():
+            if earlier.concept == "read" and earlier.resource == resource:
+                earlier.scoped, earlier.owned = earlier.scoped or found.scoped, earlier.owned or found.owned
+
+    def _argument_labels(self, name: str | None, value: Expr) -> set[tuple[str, str]]:
+        labels = set(self.evaluator.revealed(value))
+        if name and not labels and value.kind in ("name", "attr", "sub") and self.lexicon.field_tier(name) == "strong":
+            labels.add(("phi-field", name))
+        return labels
+
+    def query(self, fact: Fact, entry: Entry, expr: Expr, links: list[Link], captured: int, *, argument: bool) -> None:
+        if entry.resource >= 0:
+            args = links[-1].args or ()
+            fact.resource = self._resource_of(args[entry.resource].value) if entry.resource < len(args) else ""
+        else:
+            fact.resource = self.captured(links, captured, argument=argument)
+        fact.phi = self.lexicon.phi_resource(fact.resource)
+        found: Predicate = predicate(links, self.evaluator, self.lexicon)
+        base = self.evaluator.env.get(links[0].name, NOTHING)
+        held = (
+            self.evaluator.env.get(f"self.{links[1].name}", NOTHING)
+            if len(links) > 1 and links[0].name in ("self", "this")
+            else NOTHING
+        )
+        if not fact.resource and held.resource:  # self.get_object(): the row of the class's model
+            fact.resource, fact.phi = held.resource, self.lexicon.phi_resource(held.resource)
+        fact.keyed = found.keyed and not (fact.concept == "write" and links[-1].name in _CREATES)
+        fact.scoped = found.scoped or base.scoped or held.scoped or class_rows(links)
+        fact.owned = found.owned or base.owned or held.owned
+        fact.tainted = found.request
+        fact.single = fact.single or found.single
+        if found.mentions_tenant:
+            self.reader.analysis.shows_tenant = True
+        if base.resource == fact.resource:
+            self.narrowed(fact.resource, found)
+        self.evaluator.known[id(expr)] = Value(
+            resource=fact.resource, record=bool(fact.resource), scoped=fact.scoped, owned=fact.owned, keyed=fact.keyed
+        )
+
+    def captured(self, links: list[Link], index: int, *, argument: bool) -> str:
+        if index < 0:
+            return ""
+        link = links[index]
+        if argument:
+            return self._resource_of(link.args[0].value) if link.args else ""
+        if index == 1 and links[0].name in ("self", "this"):
+            held = self.evaluator.env.get(f"self.{link.name}")
+            if held is not None and held.resource:
+                return held.resource
+        if index == 0:
+            if link.name in ("self", "this", "cls"):
+                return (
+                    self.unit.parent.name if self.unit.parent is not None and self.unit.parent.kind == "class" else ""
+                )
+            held = self.evaluator.env.get(link.name)
+            if held is not None and held.resource:
+                return held.resource
+        return resource_name(link.name)
+
+    def _resource_of(self, expr: Expr) -> str:
+        value = self.evaluator.value(expr)
+        if value.resource:
+            return value.resource
+        if expr.kind == "str":
+            return resource_name(expr.name)
+        if expr.kind == "list" and expr.items:
+            return self._resource_of(expr.items[0])
+        links = chain(expr)
+        root = links[0].name
+        if root == "?" or (root in ("self", "this") and len(links) < 2):
+            return ""
+        pick = next(
+            (link.name for link in links if link.name[:1].isupper()),
+            root if root not in ("self", "this") else links[1].name,
+        )
+        return resource_name(pick)
+
+    def sql(self, fact: Fact, links: list[Link]) -> None:
+        parsed = sql_of(links, self.evaluator)
+        fact.text, fact.dynamic, fact.tainted = parsed.text, parsed.dynamic, parsed.tainted
+        fact.scoped = any(self.lexicon.tenant_key(word) for word in parsed.words)
+        if fact.scoped:
+            self.reader.analysis.shows_tenant = True
+        self.reader.analysis.shows_tenant |= fact.scoped
+        fact.resource = parsed.table
+        fact.phi = self.lexicon.phi_resource(parsed.table)
+
+    def _tenant_input(self, links: list[Link]) -> bool:
+        last = links[-1]
+        name = ""
+        if last.key is not None and last.key.kind == "str":
+            name = last.key.name
+        elif last.args and last.args[0].value.kind == "str":
+            name = last.args[0].value.name
+        elif last.args is None and len(links) > 1:
+            name = last.name
+        name = name.lower().removeprefix("x-").replace("-", "_")
+        if not name or not self.lexicon.tenant_key(name) or "caller" in self.reader.classify(links):
+            return False
+        held = self.evaluator.env.get(links[0].name, NOTHING)
+        return "request" in self.reader.classify(links) or (
+            len(links) + (last.key is not None) > 1 and held.request and not held.resource
+        )
+
+    def route(self, entry: Entry, expr: Expr, links: list[Link]) -> None:
+        """``router.get(path, ...middleware, handler)``."""
+        args = links[-1].args or ()
+        if len(args) < 2:
+            return
+        path = args[0].value.name if args[0].value.kind in ("str", "fstr") else ""
+        router = links[-2].name if len(links) > 1 else ""
+        endpoint = Endpoint(self.unit, entry.framework, router, path, expr.line)
+        controls: list[Fact] = []
+        handlers: list[Unit] = []
+        named: list[str] = []
+        for position, arg in enumerate(args[1:], 2):
+            inner = [s.unit for s in subexpressions(arg.value) if s.kind == "func" and s.unit is not None]
+            if inner:
+                handlers.append(inner[0])
+            for item in arg.value.items if arg.value.kind == "list" else (arg.value,):
+                if item.kind in ("name", "attr", "call"):
+                    controls.extend(self.middleware(item))
+                    if position == len(args) and item.kind != "call":
+                        named.append(chain(item)[-1].name)
+        for unit in handlers:
+            unit_endpoint = Endpoint(unit, entry.framework, router, path, expr.line)
+            self.reader.handlers[id(unit)] = (unit_endpoint, [replace(f, unit=unit) for f in controls])
+        for name in named:
+            self.reader.pending_routes.append((name, endpoint, controls))
+
+    def middleware(self, expr: Expr) -> list[Fact]:
+        out: list[Fact] = []
+        links = chain(expr)
+        if links[-1].args is None:
+            links = [*links[:-1], Link(links[-1].name, (), links[-1].key, links[-1].expr)]
+        for entry, _, _ in (*self.reader.entries(links, decorator=True), *self.reader.entries(links)):
+            if (
+                entry.concept not in _DATA
+                and entry.concept not in _VALUES
+                and entry.kind != "route"
+                and not any(f.concept == entry.concept for f in out)
+            ):
+                fact = self.reader.fact(entry, self.unit, expr, links)
+                fact.framework = "route"
+                out.append(fact)
+        return out
