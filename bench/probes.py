@@ -30,7 +30,7 @@ def watched(argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> tuple[flo
 
 def together(argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> float:
     """Run once; returns the most megabytes its processes had at one moment, or 0 where the system does not tell."""
-    if not os.path.exists("/proc/self/smaps_rollup"):
+    if not Path("/proc/self/smaps_rollup").exists():
         return 0.0
     process = subprocess.Popen(argv, cwd=cwd, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     most = 0

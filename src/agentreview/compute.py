@@ -10,7 +10,7 @@ from agentreview import waivers
 from agentreview.anchor import anchor
 from agentreview.config import Config, Level, load_config
 from agentreview.model import AgentRun, Finding, Hit, Outcome, Rule, Skipped, Snapshot, Status, Verdict
-from agentreview.policies.compare import Claimed, Engine
+from agentreview.policies.compare import Claimed, Engine, built_in
 from agentreview.policies.load import load
 from agentreview.policies.run import review_changes
 from agentreview.syntax import SKIP_REASONS
@@ -21,9 +21,10 @@ Progress = Callable[[int, int], None]
 
 
 def warm() -> None:
-    """Load what every review needs, while somebody else reads the change."""
-    load()
-    from agentreview.syntax import parse, python  # noqa: F401 - imported for their cost, not their names
+    """Load what a review of Python needs, while somebody else reads the change. Other languages load when they occur."""
+    from agentreview.syntax import parse, python, reader  # noqa: F401 - imported for their cost, not their names
+
+    built_in(load().frameworks, "python")
 
 
 def compute(snapshot: Snapshot, files: Mapping[str, bytes], progress: Progress | None = None) -> Verdict:

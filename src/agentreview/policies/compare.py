@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from agentreview.config import Config, Level
 from agentreview.globs import matches
@@ -18,7 +19,7 @@ from agentreview.policies.claims import View
 from agentreview.policies.load import Catalogue, Policy
 from agentreview.policies.removed import Removal, removals
 from agentreview.syntax.facts import Analysis, analyse
-from agentreview.syntax.frameworks import Matchers, matchers
+from agentreview.syntax.frameworks import Framework, Matchers, matchers
 from agentreview.syntax.lexicon import Lexicon, project_framework
 from agentreview.syntax.parse import NotReviewed, generated, language_of, parse_source
 from agentreview.syntax.tree import Unit
@@ -53,6 +54,12 @@ class FileResult:
     reviewed: bool = False
 
 
+@lru_cache(maxsize=8)
+def built_in(frameworks: tuple[Framework, ...], language: str) -> Matchers:
+    """Matchers of the shipped framework files alone: the same for every project without names of its own."""
+    return matchers(frameworks, language)
+
+
 class Engine:
     """Policies, matchers and vocabulary for one configuration. Matchers are made when a language first occurs."""
 
@@ -67,9 +74,10 @@ class Engine:
         """Matchers of a language, the project's own names included."""
         known = self._matchers.get(language)
         if known is None:
-            known = self._matchers[language] = matchers(
-                (*self.catalogue.frameworks, project_framework(self.config.facts, language)), language
-            )
+            project = project_framework(self.config.facts, language)
+            frameworks = self.catalogue.frameworks
+            known = matchers((*frameworks, project), language) if project.entries else built_in(frameworks, language)
+            self._matchers[language] = known
         return known
 
     def analyse(self, path: str, content: bytes) -> Analysis | NotReviewed:
@@ -151,14 +159,20 @@ def _version(change: FileChange, content: bytes | None, engine: Engine, result: 
 
 
 def _totals(before: Analysis | None, after: Analysis | None) -> dict[str, tuple[int, int]]:
-    old, new = _count(before), _count(after)
+    old, new = _count(before, after), _count(after, before)
     return {c: (old[c], new[c]) for c in COUNTED if old[c] or new[c]}
 
 
-def _count(analysis: Analysis | None) -> Counter[str]:
+def _count(analysis: Analysis | None, other: Analysis | None) -> Counter[str]:
+    """Controls of one version, without those of endpoints that the other version does not have.
+
+    What a new endpoint records is its own doing, not the record that another one lost.
+    """
     out: Counter[str] = Counter()
+    known = {u.qualname for u in other.module.units} if other is not None else set()
     for own in analysis.units.values() if analysis is not None else ():
-        out.update(f.concept for f in own.facts if f.concept in COUNTED)
+        if analysis is None or id(own.unit) not in analysis.endpoints or own.unit.qualname in known:
+            out.update(f.concept for f in own.facts if f.concept in COUNTED)
     return out
 
 

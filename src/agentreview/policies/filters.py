@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from agentreview.facts import Facts
 from agentreview.globs import matches as path_matches
 from agentreview.policies.claims import View
@@ -40,10 +42,26 @@ def automatic(fact: Fact, check: Check, facts: Facts) -> bool:
 _GLOBAL = frozenset(
     "user users customuser account accounts session sessions permission group contenttype language country currency".split()
 )
-_PUBLIC_NAMES = glob(
-    "*health*|*ready*|*alive*|*liveness*|*ping*|*metrics*|*login*|*log_in*|*signin*|*sign_in*|*signup*|*sign_up*|*register*|*logout*|*webhook*|*callback*|"
-    "*favicon*|*robots*|*sitemap*|*openapi*|*swagger*|*docs*|*password*reset*|*reset*password*|*forgot*|*oauth*|*sso*|*saml*|*obtain*token*|*refresh*token*|*token*refresh*|token *|* /token|*public*|*static*|* /version|* /api/version|* /status|* /api/status|*unsubscribe*|*opt_out*|*optout*|*auth.config*|*captcha*|*well-known*|*locales*|index /|home /|root /|read_root /"
+# Endpoints that are open by nature, by whole words: "*health*" would open health_records, "*ping*" shipping.
+_OPEN_FLOW = re.compile(
+    r"(?:^| )(?:log ?in|log ?out|sign ?in|sign ?out|sign ?up|register|web ?hooks?|callback|password (?:\w+ )?reset|reset (?:\w+ )?password|forgot|"
+    r"o ?auth|sso|saml|obtain (?:\w+ )?token|refresh (?:\w+ )?token|token (?:\w+ )?refresh|unsubscribe|opt ?out|captcha|favicon|robots|sitemap|"
+    r"open ?api|swagger|well known|auth config|locales|public|static)(?= |$)"
 )
+_PROBE = re.compile(
+    r"(?:get )?(?:health(?: ?checks?|z)?|ready|readyz|readiness|alive|alivez|live|livez|liveness|ping|metrics|docs)"
+    r"(?: (?:check|probe|status|view|endpoint|handler|controller|route))*"
+)
+_OPEN_PLACES = glob("* /version|* /api/version|* /status|* /api/status|token *|* /token|index /|home /|root /|read_root /")
+_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+
+
+def _open_by_nature(unit: Unit, path: str) -> bool:
+    for part in (*unit.qualname.split("."), *path.split("/")):
+        words = " ".join(_WORDS.findall(part)).lower()
+        if _OPEN_FLOW.search(words) or _PROBE.fullmatch(words):
+            return True
+    return _OPEN_PLACES.matches(f"{unit.qualname} {path}".lower())
 
 
 def silenced(policy: Policy, check: Check, view: View, unit: Unit) -> bool:
@@ -56,8 +74,8 @@ def silenced(policy: Policy, check: Check, view: View, unit: Unit) -> bool:
             return True
     if "authn" in check.require:
         endpoint = view.analysis.endpoints.get(id(unit))
-        name = (unit.qualname + " " + (endpoint.path if endpoint else "")).lower()
-        return _PUBLIC_NAMES.matches(name)
+        # Whatever it is called: what works on health data is not open.
+        return _open_by_nature(unit, endpoint.path if endpoint else "") and not any(f.phi for f in view.in_reach(unit))
     return policy.id == "tenancy.raw-sql" and facts.tenant.isolation == "rls"
 
 

@@ -29,7 +29,7 @@ _MENTION = re.compile(r"\bagentreview\b")
 _COMMENT = re.compile(r"^\s*(?:#|//|--|;|/\*|\*)")
 _AROUND = (
     (re.compile(r"\bgit\b[^\n]{0,80}\bcommit\b[^\n]{0,200}(?:--no-verify|\s-[a-zA-Z]*n[a-zA-Z]*\b)|\bgit\b[^\n]{0,80}\b(?:push|merge)\b[^\n]{0,200}--no-verify|[\"']--no-verify[\"']"), "commits or pushes without running the hooks (--no-verify)"),
-    (re.compile(r"core\.hooks[pP]ath"), "points git at another hooks folder (core.hooksPath)"),
+    (re.compile(r"(?i:core\.hookspath)"), "points git at another hooks folder (core.hooksPath)"),
     (re.compile(r"\bHUSKY\s*[=:]\s*[\"']?0\b"), "switches husky's hooks off (HUSKY=0)"),
     (re.compile(r"\bLEFTHOOK\s*[=:]\s*[\"']?(?:0|false)\b"), "switches lefthook's hooks off (LEFTHOOK=0)"),
     (re.compile(r"\b(?:PREK_)?SKIP\s*[=:]\s*[\"']?[\w,-]*\bagentreview\b"), "tells pre-commit to skip agentreview (SKIP)"),
@@ -154,10 +154,9 @@ def _hook_entries(policy: Policy, check: Check, change: FileChange, before: str,
         ("stages", r"^\s*stages:\s*(.*)$"),
         ("if", r"^\s*if:\s*(?:false|\$\{\{\s*false)"),
     ):
-        was = {_block_text(before, n, pattern) for n, _ in old}
-        for number, _ in new:
-            found = _block_text(after, number, pattern)
-            if not found or found in was:
+        was = {row for _, _, row in _settings(before, [n for n, _ in old], pattern)}
+        for number, where, found in _settings(after, [n for n, _ in new], pattern):
+            if found in was:
                 continue
             if key == "stages" and (not old or "manual" not in found or "pre-commit" in found.replace("manual", "")):
                 continue
@@ -165,32 +164,35 @@ def _hook_entries(policy: Policy, check: Check, change: FileChange, before: str,
                 policy,
                 check,
                 change,
-                _block_line(after, number, pattern) or number,
+                where or number,
                 f"the gate's step no longer decides: {' '.join(found.split())}",
                 identity=f"step:{key}",
             )
             break
 
 
-def _block(text: str, line: int) -> list[tuple[int, str]]:
-    """The list item or step that holds a line: from its dash to the next item of the same or a smaller indent."""
+def _settings(text: str, lines: Collection[int], pattern: str) -> Iterator[tuple[int, int, str]]:
+    """For each line: the first line of its list item or step that the pattern finds, as (line, where, text).
+
+    An item reaches from its dash to the next item of the same or a smaller indent. Each is read once.
+    """
     rows = text.split("\n")
-    start = line - 1
-    while start > 0 and not rows[start].lstrip().startswith("- "):
-        start -= 1
-    indent = len(rows[start]) - len(rows[start].lstrip())
-    end = start + 1
-    while end < len(rows) and (not rows[end].strip() or len(rows[end]) - len(rows[end].lstrip()) > indent):
-        end += 1
-    return [(n + 1, rows[n]) for n in range(start, end)]
-
-
-def _block_text(text: str, line: int, pattern: str) -> str:
-    return next((row.strip() for _, row in _block(text, line) if re.search(pattern, row)), "")
-
-
-def _block_line(text: str, line: int, pattern: str) -> int:
-    return next((n for n, row in _block(text, line) if re.search(pattern, row)), 0)
+    dash, dashes = 0, []
+    for number, row in enumerate(rows):
+        dash = number if row.lstrip().startswith("- ") else dash
+        dashes.append(dash)
+    first: dict[int, int] = {}
+    for line in sorted(lines):
+        first.setdefault(dashes[line - 1], line)
+    for start, line in first.items():
+        indent = len(rows[start]) - len(rows[start].lstrip())
+        for number in range(start, len(rows)):
+            row = rows[number]
+            if number > start and row.strip() and len(row) - len(row.lstrip()) <= indent:
+                break
+            if re.search(pattern, row):
+                yield line, number + 1, row.strip()
+                break
 
 
 def _owners(policy: Policy, check: Check, change: FileChange, before: str, after: str) -> Iterator[Claim]:
@@ -211,10 +213,17 @@ def _owners(policy: Policy, check: Check, change: FileChange, before: str, after
 def _ways_around(policy: Policy, check: Check, change: FileChange, after: str) -> Iterator[Claim]:
     rows = after.split("\n")
     for number in (n for hunk in change.hunks for n in hunk.added):
-        if number > len(rows) or _COMMENT.match(rows[number - 1]):
+        if number > len(rows):
             continue
         line = rows[number - 1][:2_000]
+        first, earlier = number - 1, ""
+        while first > 0 and number - first < 10 and rows[first - 1].rstrip().endswith("\\"):  # git commit \ --no-verify
+            first -= 1
+            earlier = rows[first].rstrip()[:-1][:2_000] + " " + earlier
+        line = earlier + line
+        if _COMMENT.match(line):
+            continue
         for pattern, what in _AROUND:
-            if pattern.search(line):
+            if pattern.search(line) and not pattern.search(earlier):
                 yield _claim(policy, check, change, number, f"this line {what}", identity=f"around:{what}")
                 break

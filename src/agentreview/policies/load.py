@@ -18,6 +18,7 @@ from typing import Any
 
 from agentreview.canonical import digest
 from agentreview.errors import ConfigError
+from agentreview.facts import Facts
 from agentreview.model import Hit, Rule, Severity
 from agentreview.syntax.frameworks import CONCEPTS, Framework, compile_framework
 from agentreview.version import data_directory
@@ -29,6 +30,8 @@ _CHECK_KEYS = frozenset(
     "form hit in when require unless message from into concepts siblings language rule severity cwe fix silent".split()
 )
 _WHEN_KEYS = frozenset("concepts resource keyed single bulk scoped owned dynamic tainted text explicit also".split())
+PLACES = frozenset("endpoint unit class module any".split())
+SOURCES = frozenset("phi-field phi-object phi-name request-body secret".split())
 PATH_CLASSES = frozenset("tests migrations commands seeds docs types".split())
 
 
@@ -114,21 +117,27 @@ def load(root: Path | None = None) -> Catalogue:
     mark = digest({name: digest(data) for name, data in files.items()})
     cache = _cache_dir() / f"policies-{_FORMAT}-{mark[3:]}.json"
     compiled = _cached(cache)
-    if compiled is None:
-        compiled = compile_files(files, str(place))
-        _keep(cache, compiled)
+    if compiled is not None:
+        try:
+            return _catalogue(compiled, mark)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            pass  # somebody else's idea of our cache: compile again
+    compiled = compile_files(files, str(place))
+    _keep(cache, compiled)
     return _catalogue(compiled, mark)
 
 
 def _cache_dir() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")  # noqa: PTH111, PTH118 - cheaper than Path.home()
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    if not os.path.isabs(base):  # noqa: PTH117 - a relative one is invalid by its specification, and would be in the reviewed tree
+        base = os.path.join(os.path.expanduser("~"), ".cache")  # noqa: PTH111, PTH118 - cheaper than Path.home()
     return Path(base) / "agentreview"
 
 
 def _cached(path: Path) -> dict[str, Any] | None:
     try:
         data = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return data if isinstance(data, dict) and data.get("format") == _FORMAT else None
 
@@ -196,6 +205,16 @@ def compile_files(files: Mapping[str, bytes], root: str) -> dict[str, Any]:
         raise ConfigError(
             f"a value is not of the kind its key takes ({error})", path=where, fix="See policies/README.md"
         ) from error
+    known = {p["id"] for p in policies}
+    for policy in policies:
+        if policy["superseded_by"] and policy["superseded_by"] not in known:
+            name = str(policy["id"]).replace(".", "/")
+            raise ConfigError(
+                f"superseded_by names {policy['superseded_by']!r}, which is no policy",
+                path=f"{root}/{name}.md",
+                line=1,
+                fix="See policies/README.md",
+            )
     return {"format": _FORMAT, "policies": sorted(policies, key=lambda p: str(p["id"])), "frameworks": frameworks}
 
 
@@ -273,6 +292,9 @@ def _policy(text: str, name: str, where: str, citations: frozenset[str]) -> dict
     for path_class in data.get("skip", ()):
         if path_class not in PATH_CLASSES:
             raise wrong(f"unknown path class {path_class!r}", "skip:")
+    for need in data.get("needs", ()):
+        if not _is_fact(str(need)):
+            raise wrong(f"unknown project fact {need!r} in needs", "needs:")
     sections = _sections(body)
     return {
         "id": data["id"],
@@ -301,6 +323,11 @@ def _check(raw: Any, wrong: Any) -> dict[str, Any]:
     for concept in (*concepts, *raw.get("require", ()), *raw.get("unless", ()), *raw.get("into", ())):
         if concept not in CONCEPTS:
             raise wrong(f"unknown concept {concept!r}", str(concept))
+    if raw.get("in", "any") not in PLACES:
+        raise wrong(f"in {raw['in']!r} is none of {', '.join(sorted(PLACES))}", "in:")
+    for source in raw.get("from", ()):
+        if source not in SOURCES:
+            raise wrong(f"unknown source {source!r} in from: one of {', '.join(sorted(SOURCES))}", str(source))
     if raw.get("hit", "suspect") not in {h.value for h in Hit}:
         raise wrong(f"hit {raw['hit']!r} is neither violation nor suspect", "hit:")
     if raw["form"] == "match":
@@ -326,6 +353,11 @@ def _try_rule(raw: Mapping[str, Any], wrong: Any) -> None:
         find("", str(raw["language"]), raw["rule"])
     except ValueError as error:
         raise wrong(f"ast-grep refuses the rule: {error}", "rule:") from error
+
+
+def _is_fact(dotted: str) -> bool:
+    table, _, name = dotted.partition(".")
+    return hasattr(getattr(Facts(), table, None), name) if name else hasattr(Facts(), table)
 
 
 def _sections(body: str) -> dict[str, str]:

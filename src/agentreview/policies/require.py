@@ -10,7 +10,7 @@ from agentreview.policies.filters import _HANDLERS, ambient, automatic, passes, 
 from agentreview.policies.load import Check, Policy
 from agentreview.syntax.facts import Analysis, Fact
 from agentreview.syntax.patterns import chain
-from agentreview.syntax.reach import enclosing_class, own_and_helpers, resolve
+from agentreview.syntax.reach import called_by, enclosing_class, own_and_helpers, resolve
 from agentreview.syntax.tree import Unit
 
 _WRITES = frozenset({"write", "delete", "generic-write"})
@@ -47,17 +47,32 @@ def _mutates(unit: Unit) -> bool:
     return bool(verbs & _MUTATING) and not verbs & {"get", "route", "action"}
 
 
-def _called_here(analysis: Analysis) -> frozenset[int]:
-    """Functions that another unit of the file calls: what they do is judged there, with what their callers control."""
-    found = (resolve(analysis, own.unit, name) for own in analysis.units.values() for name, _ in own.calls)
-    return frozenset(id(unit) for unit in found if unit is not None)
+def _called_here(analysis: Analysis, where: str) -> frozenset[int]:
+    """Functions that another unit of the file calls: what they do is judged there, with what their callers control.
+
+    A route of its own is reached without its callers, so of endpoints only guessed ones count, and only when an
+    endpoint that is judged calls them.
+    """
+    if where != "endpoint":
+        found = (resolve(analysis, own.unit, name) for own in analysis.units.values() for name, _ in own.calls)
+        return frozenset(id(unit) for unit in found if unit is not None)
+    out: set[int] = set()
+    for key, endpoint in analysis.endpoints.items():
+        if key not in out:
+            out |= {id(u) for u in called_by(analysis, endpoint.unit) if u is not endpoint.unit and _is_guessed(analysis, u)}
+    return frozenset(out)
+
+
+def _is_guessed(analysis: Analysis, unit: Unit) -> bool:
+    endpoint = analysis.endpoints.get(id(unit))
+    return endpoint is not None and endpoint.guessed
 
 
 def require(policy: Policy, check: Check, view: View) -> Iterator[Claim]:
     """Claim every unit that has the trigger and none of the required controls in reach."""
     per_query = {"scoped", "owned", "keyed"} & {k for k, _ in check.when}
     units = list(units_in(check.where, view.analysis))
-    helpers = _called_here(view.analysis) if check.where in ("unit", "endpoint") else frozenset()
+    helpers = _called_here(view.analysis, check.where) if check.where in ("unit", "endpoint") else frozenset()
     told: set[int] = set()
     claimed: dict[int, str] = {}
     for unit in units:

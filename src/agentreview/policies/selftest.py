@@ -28,10 +28,11 @@ class Outcome:
 def run(root: Path | None = None, only: str = "") -> list[Outcome]:
     """Run the examples of all policies, or of one."""
     catalogue = load(root)
-    return [_run(example, catalogue) for example in examples(root, only)]
+    return [run_example(example, catalogue) for example in examples(root, only)]
 
 
-def _run(example: Example, catalogue: Catalogue) -> Outcome:
+def run_example(example: Example, catalogue: Catalogue) -> Outcome:
+    """Run one example alone with its policy."""
     config = Config()
     if example.facts:
         toml = "\n".join(f"facts.{part.strip()}" for part in example.facts.split(";"))

@@ -136,7 +136,9 @@ def glob(text: str) -> Glob:
 def _piece(token: str) -> str:
     if token == "*":
         return ".*"
-    return token if token.startswith("[") and token != "[]" else re.escape(token)
+    ranges = re.findall(r"(.)-(.)", token)
+    is_set = _TOKENS.fullmatch(token) is not None and all(first <= last for first, last in ranges)
+    return token if is_set else re.escape(token)
 
 
 @dataclass(slots=True, frozen=True)

@@ -5,7 +5,6 @@ A control found anywhere in reach counts as present; "on every path" is a questi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 from agentreview.syntax.facts import Analysis, Fact
@@ -26,24 +25,33 @@ _CLASS_HOOKS = frozenset(
 
 def own_and_helpers(analysis: Analysis, unit: Unit) -> list[Fact]:
     """Facts in the unit's body and in same-file helpers it calls; a helper's facts sit at the call, ``via`` names it."""
-    seen = {id(unit)}
     out = list(analysis.own(unit).facts)
-    out.extend(_lent(analysis, unit, seen, 1))
+    for helper, expr in _helpers(analysis, unit):
+        out.extend(_moved(fact, unit, expr, helper) for fact in analysis.own(helper).facts)
     return out
 
 
-def _lent(analysis: Analysis, unit: Unit, seen: set[int], hop: int) -> Iterator[Fact]:
-    if hop > MAX_HOPS:
-        return
-    for name, expr in analysis.own(unit).calls:
-        helper = resolve(analysis, unit, name)
-        if helper is None or id(helper) in seen:
-            continue
-        seen.add(id(helper))
-        for fact in analysis.own(helper).facts:
-            yield _moved(fact, unit, expr, helper)
-        for fact in _lent(analysis, helper, seen, hop + 1):
-            yield _moved(fact, unit, expr, helper)
+def called_by(analysis: Analysis, unit: Unit) -> list[Unit]:
+    """Same-file helpers that a unit calls, and theirs, nearest first."""
+    return [helper for helper, _ in _helpers(analysis, unit)]
+
+
+def _helpers(analysis: Analysis, unit: Unit) -> list[tuple[Unit, Expr]]:
+    """Helpers with the call in the unit that leads to them. In breadth: a long way round must not hide a short one."""
+    seen = {id(unit)}
+    out: list[tuple[Unit, Expr]] = []
+    row: list[tuple[Unit, Expr | None]] = [(unit, None)]
+    for _ in range(MAX_HOPS):
+        below: list[tuple[Unit, Expr]] = []
+        for caller, first in row:
+            for name, expr in analysis.own(caller).calls:
+                helper = resolve(analysis, caller, name)
+                if helper is not None and id(helper) not in seen:
+                    seen.add(id(helper))
+                    below.append((helper, first or expr))
+        out.extend(below)
+        row = list(below)
+    return out
 
 
 def _moved(fact: Fact, unit: Unit, expr: Expr, helper: Unit) -> Fact:
