@@ -36,7 +36,7 @@ def test_the_demonstration_blocks_then_passes_and_leaves_nothing(tmp_path: Path,
         f"HIGH {demo.RULE}",
         "BLOCKED: 1 finding must be cleared before this commit",
         "+    audit_log(",
-        "PASSED: nothing blocks",
+        "PASSED: 1 file reviewed",
         "] Show a patient",
         "Blocked, then passed.",
     ]

@@ -80,6 +80,9 @@ def fake_git(folder: Path, script: str) -> dict[str, str]:
     return {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
 
 
+HURRY = "[limits]\nfile_seconds = 0.01\n"
+
+
 # ---- the three answers
 
 
@@ -89,11 +92,12 @@ def fake_git(folder: Path, script: str) -> dict[str, str]:
         (GOOD, ExitCode.PASS),
         (BAD, ExitCode.BLOCKED),
         ({**BAD, "agentreview.toml": "block_at = 3\n"}, ExitCode.USAGE),
-        ({**GOOD, "agentreview.toml": "[limits]\nfile_seconds = 0.01\n"}, ExitCode.INCOMPLETE),
+        (GOOD, ExitCode.INCOMPLETE),
     ],
 )
 def test_the_exit_code_is_the_same_by_hand_and_in_the_hook(repo: Any, files: dict[str, str], code: int) -> None:
     if code is ExitCode.INCOMPLETE:
+        repo.commit({"agentreview.toml": HURRY})
         files = {
             **files,
             "clinic/big.py": HEAD + "".join(f"def f{n}(a):\n    return [a, {n}]\n\n" for n in range(6000)),
@@ -108,7 +112,8 @@ def test_the_exit_code_is_the_same_by_hand_and_in_the_hook(repo: Any, files: dic
 
 def test_a_file_that_makes_the_analysis_run_away_is_not_a_pass(repo: Any) -> None:
     big = HEAD + "".join(f"def f{n}(a):\n    return [a, {n}]\n\n" for n in range(6000))
-    repo.stage({"agentreview.toml": "[limits]\nfile_seconds = 0.01\n", "clinic/big.py": big})
+    repo.commit({"agentreview.toml": HURRY})
+    repo.stage({"clinic/big.py": big})
     with untouched(repo.path):
         done = agentreview(cwd=repo.path)
     assert done.code == 3
@@ -362,3 +367,26 @@ def test_a_broken_installation_is_one_line(tmp_path: Path) -> None:
     done = agentreview("doctor", cwd=tmp_path, env={"PYTHONPATH": str(tmp_path), "TMPDIR": str(tmp_path)})
     assert done.code == 4
     assert "(ImportError)" in one_line(done.err)
+
+
+# ---- one commit cannot switch the gate off and pass under its own rules
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        'block_at = "critical"\n[policies]\n"conduct.gate-tampered" = "off"\n[packs]\nhipaa = "off"\n',
+        '[packs]\nconduct = "advisory"\nhipaa = "off"\n',
+        'exclude = ["**"]\n',
+        "[limits]\nmax_lines = 1\n",
+    ],
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_a_change_is_not_judged_by_the_switches_it_brings(repo: Any, settings: str, first: bool) -> None:
+    repo.commit({"README": "x\n"} if first else {"agentreview.toml": 'block_at = "high"\n'})
+    repo.stage({**BAD, "agentreview.toml": settings})
+
+    done = agentreview(cwd=repo.path)
+
+    assert done.code == 1, done
+    assert "conduct.gate-tampered" in done.out

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from agentreview import waivers
 from agentreview.anchor import anchor
-from agentreview.config import Config, Level, load_config
+from agentreview.config import CONFIG_NAME, PYPROJECT_NAME, Config, Level, load_config
+from agentreview.errors import ConfigError
 from agentreview.model import AgentRun, Finding, Hit, Outcome, Rule, Skipped, Snapshot, Status, Verdict
 from agentreview.policies.compare import Claimed, Engine, built_in
 from agentreview.policies.load import load
@@ -30,21 +31,37 @@ def warm() -> None:
 def compute(snapshot: Snapshot, files: Mapping[str, bytes], progress: Progress | None = None) -> Verdict:
     """Review under the configuration in ``files`` (path -> content). Raises ConfigError for a mistake in it."""
     config = load_config(files.get, known_policies=load().ids())
-    return review_snapshot(snapshot, config, progress)
+    return review_snapshot(snapshot, config, progress, guard=_guard(snapshot, files, config))
 
 
-def review_snapshot(snapshot: Snapshot, config: Config, progress: Progress | None = None) -> Verdict:
+def _guard(snapshot: Snapshot, files: Mapping[str, bytes], config: Config) -> Config:
+    """The configuration the change started from: a change cannot switch off the policy that looks at the switch."""
+    changed = {c.path: c for c in snapshot.changes if c.path in files or c.status == "D"}
+    if not any(path in changed for path in (CONFIG_NAME, PYPROJECT_NAME)):
+        return config
+    before = {path: content for path, content in files.items() if path not in changed}
+    before.update((path, c.before) for path, c in changed.items() if c.before is not None)
+    try:
+        return load_config(before.get, known_policies=load().ids())
+    except ConfigError:
+        return Config()
+
+
+def review_snapshot(
+    snapshot: Snapshot, config: Config, progress: Progress | None = None, *, guard: Config | None = None
+) -> Verdict:
     """Compute the verdict of a snapshot: policies, anchoring, waivers, triage. Touches nothing outside the process."""
     started = time.perf_counter()
     catalogue = load()
-    engine = Engine(catalogue, config)
+    engine = Engine(catalogue, config, guard)
+    guards = {p.id for p in catalogue.policies if any(check.form == "gate" for check in p.checks)}
     reviewed = review_changes(snapshot.changes, engine, lambda changes, run: review_in_workers(changes, run, progress))
     rules = {p.id: p.rule for p in catalogue.policies}
     shown = [c for c in reviewed.claims if c.touched]
     findings, unanchored = _anchored(snapshot, shown, rules)
     inline = [w for change in snapshot.changes for w in waivers.find(change)]
     waived, notes = waivers.apply(findings, inline)
-    settled = order(settle(f, config) for f in waived)
+    settled = order(settle(f, engine.guard if f.rule in guards else config) for f in waived)
     failed = [f"{path}: {reason}" for path, reason in (*reviewed.failed, *unanchored)]
     runs = []
     for pack in sorted({p.pack for p in catalogue.policies}):

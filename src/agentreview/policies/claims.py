@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from agentreview.facts import Facts
@@ -55,35 +55,12 @@ def make_claim(
         "unit": _unit_name(unit), "resource": (fact.resource if fact else "") or "the record", "call": fact.call if fact else unit.name,
         "value": value, "line": str(start), "tenant": view.facts.tenant.key or "the tenant key",
     }  # fmt: skip
-    evidence = [
-        Evidence(
-            path=view.analysis.path,
-            line=f.line,
-            shows=f"also {f.concept} of {f.resource or f.call}",
-            quote=view.quote(f.line).strip(),
-        )
-        for f in list(others)[:3]
-    ]
+    evidence = [_seen(view, f.line, f"also {f.concept} of {f.resource or f.call}") for f in list(others)[:3]]
     if fact is not None and fact.via:
-        evidence.insert(
-            0,
-            Evidence(
-                path=view.analysis.path,
-                line=fact.line,
-                shows=f"through {fact.via}",
-                quote=view.quote(fact.line).strip(),
-            ),
-        )
+        evidence.insert(0, _seen(view, fact.line, f"through {fact.via}"))
     if at is not None and fact is not None:
-        evidence.insert(
-            0,
-            Evidence(
-                path=view.analysis.path,
-                line=fact.line,
-                shows="the call whose failure is swallowed",
-                quote=view.quote(fact.line).strip(),
-            ),
-        )
+        evidence.insert(0, _seen(view, fact.line, "the call whose failure is swallowed"))
+    evidence.extend(_done_elsewhere(check, view, unit))
     used = hit or check.hit
     return Claim(
         rule=policy.id, path=view.analysis.path, unit=unit.qualname, start_line=start, end_line=max(start, end), quote=view.quote(start), identity=identity,
@@ -91,6 +68,24 @@ def make_claim(
         needs=tuple(n for n in policy.needs if not is_set(view.facts, n)) if used is Hit.SUSPECT else (),
         confirmed=view.facts.confirmed and all(is_set(view.facts, n) for n in policy.needs),
     )  # fmt: skip
+
+
+def _seen(view: View, line: int, shows: str) -> Evidence:
+    return Evidence(path=view.analysis.path, line=line, shows=shows, quote=view.quote(line).strip())
+
+
+def _done_elsewhere(check: Check, view: View, unit: Unit) -> Iterator[Evidence]:
+    """How another unit of the same file has the control that is missing here: the best example of a fix."""
+    if check.form != "require":
+        return
+    for concept in check.require:
+        for own in view.analysis.units.values():
+            if own.unit is unit or own.unit.kind != "function":
+                continue
+            found = next((f for f in own.facts if f.concept == concept and f.framework != "comparison"), None)
+            if found is not None:
+                yield _seen(view, found.line, f"how {own.unit.qualname} does it")
+                return
 
 
 def _unit_name(unit: Unit) -> str:

@@ -63,8 +63,9 @@ def built_in(frameworks: tuple[Framework, ...], language: str) -> Matchers:
 class Engine:
     """Policies, matchers and vocabulary for one configuration. Matchers are made when a language first occurs."""
 
-    def __init__(self, catalogue: Catalogue, config: Config) -> None:
+    def __init__(self, catalogue: Catalogue, config: Config, guard: Config | None = None) -> None:
         self.config = config
+        self.guard = guard or config  # what the gate's own protection is judged by: the configuration before the change
         self.catalogue = catalogue
         self.lexicon = Lexicon(config.facts)
         self.policies = tuple(p for p in catalogue.policies if config.level(p.id) is not Level.OFF)

@@ -52,7 +52,9 @@ _PROBE = re.compile(
     r"(?:get )?(?:health(?: ?checks?|z)?|ready|readyz|readiness|alive|alivez|live|livez|liveness|ping|metrics|docs)"
     r"(?: (?:check|probe|status|view|endpoint|handler|controller|route))*"
 )
-_OPEN_PLACES = glob("* /version|* /api/version|* /status|* /api/status|token *|* /token|index /|home /|root /|read_root /")
+_OPEN_PLACES = glob(
+    "* /version|* /api/version|* /status|* /api/status|token *|* /token|index /|home /|root /|read_root /"
+)
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
 

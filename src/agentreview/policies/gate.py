@@ -108,7 +108,8 @@ def _configuration(
                 change,
                 line,
                 sentence,
-                hit=Hit.SUSPECT if first else check.hit,
+                # A first configuration may say what the project is; what it switches off needs a person all the same.
+                hit=Hit.SUSPECT if first and sentence.startswith("facts.") else check.hit,
                 identity=f"config:{sentence}",
             )
 

@@ -59,7 +59,9 @@ def _called_here(analysis: Analysis, where: str) -> frozenset[int]:
     out: set[int] = set()
     for key, endpoint in analysis.endpoints.items():
         if key not in out:
-            out |= {id(u) for u in called_by(analysis, endpoint.unit) if u is not endpoint.unit and _is_guessed(analysis, u)}
+            out |= {
+                id(u) for u in called_by(analysis, endpoint.unit) if u is not endpoint.unit and _is_guessed(analysis, u)
+            }
     return frozenset(out)
 
 

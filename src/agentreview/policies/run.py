@@ -6,10 +6,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from agentreview.config import Level
 from agentreview.globs import matches
 from agentreview.model import FileChange, Skipped
 from agentreview.policies import gate, secrets
 from agentreview.policies.compare import Claimed, Engine, FileResult, review_file
+from agentreview.policies.load import Policy
 from agentreview.policies.removed import Removal
 
 Runner = Callable[[Sequence[FileChange], Engine], list[FileResult]]
@@ -37,8 +39,9 @@ def review_changes(changes: Sequence[FileChange], engine: Engine, runner: Runner
     results = runner(reviewed, engine)
     claims: list[Claimed] = []
     seen: Counter[tuple[str, str, str]] = Counter()
+    policies = (*engine.policies, *_guards(engine))
     for change in changes:  # the gate guards itself also in excluded files
-        for policy in engine.policies:
+        for policy in policies:
             for check in policy.checks:
                 if check.form == "gate":
                     found = gate.scan(policy, check, change, engine.catalogue.ids())
@@ -57,6 +60,12 @@ def review_changes(changes: Sequence[FileChange], engine: Engine, runner: Runner
     skipped.extend(r.skipped for r in results if r.skipped is not None)
     failed = tuple((r.path, r.failed) for r in results if r.failed)
     return Reviewed(tuple(claims), tuple(skipped), failed, sum(r.reviewed for r in results))
+
+
+def _guards(engine: Engine) -> tuple[Policy, ...]:
+    """Policies over the gate itself that the change's own configuration switches off, and the one before did not."""
+    kept = tuple(p for p in engine.catalogue.policies if any(check.form == "gate" for check in p.checks))
+    return tuple(p for p in kept if p not in engine.policies and engine.guard.level(p.id) is not Level.OFF)
 
 
 def _not_moved(results: Sequence[FileResult]) -> list[Claimed]:

@@ -25,8 +25,12 @@ _ASSIGNED = re.compile(
 )
 _UNQUOTED = re.compile(rf"(?i)^\s*(?:export\s+|-\s+)?({_NAME})\s*[=:]\s*()([^\s\"'`#$<{{(,;]{{12,200}})\s*(?:#.*)?$")
 _CONFIG = re.compile(r"(?:^|/)(?:\.env[\w.-]*|[^/]*\.(?:env|ini|cfg|conf|properties|ya?ml|toml|json|tfvars))$")
+# Stand-ins: words that say so, whatever is around them; and values that are words, or nothing but one character.
+_STAND_IN = re.compile(
+    r"(?i)example|changeme|change[_-]?me|placeholder|your[_-]|<[^>]+>|\.\.\.|x{4,}|\*{3,}|dummy|sample|foobar|redacted|insert|todo|fixme|\$\{|\{\{|\{\w*\}|%\(|process\.env|os\.environ|getenv"
+)
 _PLACEHOLDER = re.compile(
-    r"(?i)example|changeme|change[_-]?me|placeholder|your[_-]|<[^>]+>|\.\.\.|x{4,}|\*{3,}|dummy|sample|foobar|redacted|insert|todo|fixme|\$\{|\{\{|\{\w*\}|%\(|process\.env|os\.environ|getenv|"
+    rf"{_STAND_IN.pattern}|"
     r"^(?:test|fake|mock|secret|password|token|none|null|undefined|true|false|admin|root|postgres|default)[\w-]{0,12}$|^(.)\1+$|^[-_ .]*[a-z]+(?:[-_ .:/][a-z]+)*[-_ .:]*$|^[A-Z]+(?:_[A-Z]+)*$|^/|^https?://[^:@]*$|^(?:12345|abcdef|qwerty)"
 )
 _CODE_VALUE = re.compile(r"^[A-Za-z_$][\w$]*(?:\.[\w$]+)+\(?|^[A-Za-z_]\w*\(|^\w+\[")
@@ -99,7 +103,8 @@ def scan(policy: Policy, check: Check, change: FileChange) -> list[Claim]:
 def mask_value(line: str, value: str) -> str:
     """Hide one known value, then everything else that looks like one."""
     if value and "PRIVATE KEY" not in value:
-        line = line.replace(value, "[hidden]")
+        # A detector may give back a part of the token, such as a JWT without its signature.
+        line = re.sub(rf"{re.escape(value)}[\w./+=-]*", "[hidden]", line)
     shown = mask(line)
     return shown if "[hidden]" in shown else shown[:200] + " [hidden]"
 
@@ -188,7 +193,7 @@ def _detected(line: str) -> Iterator[tuple[str, str]]:
             ):
                 yield kind, found
     for known in _FALLBACK.finditer(line):
-        if not _PLACEHOLDER.search(known.group()):
+        if not _STAND_IN.search(known.group()):  # a token of letters only is a token
             yield "API token", known.group()
 
 

@@ -98,11 +98,16 @@ def _findings(verdict: Verdict, paint: Paint, width: int, *, verbose: bool, quie
     for finding in sorted((f for f in verdict.findings if bucket(f) in shown), key=_order):
         groups.setdefault(finding.path, []).append(finding)
     handle = handles(verdict)
+    explained: set[str] = set()
     for path, findings in groups.items():
         yield paint(escape(path), "bold")
         for finding in findings:
-            full = finding.status is Status.BLOCKING or (verbose and bucket(finding) == "advisory")
-            yield from (_full if full else _compact)(finding, handle[finding.fingerprint], paint, width)
+            name = handle[finding.fingerprint]
+            if finding.status is Status.BLOCKING or (verbose and bucket(finding) == "advisory"):
+                yield from _full(finding, name, paint, width, again=finding.rule in explained)
+                explained.add(finding.rule)
+            else:
+                yield from _compact(finding, name, paint, width)
             yield ""
 
 
@@ -117,14 +122,14 @@ def _kind(finding: Finding) -> str:
 
 
 def _compact(finding: Finding, handle: str, paint: Paint, width: int) -> Iterator[str]:
-    """Two lines for what does not block."""
+    """What does not block, in a few lines."""
     head = f"{escape(finding.rule)}  {_where(finding)}  [{_kind(finding)}, {escape(handle)}]"
     yield f"  {paint(finding.severity.value, finding.severity.value)} {head}"
-    yield "    " + clip(escape(" ".join(finding.message.split())), width - 4)
+    yield from ("    " + line for line in wrap(finding.message, width - 4))
 
 
-def _full(finding: Finding, handle: str, paint: Paint, width: int) -> Iterator[str]:
-    """One finding with everything needed to clear it."""
+def _full(finding: Finding, handle: str, paint: Paint, width: int, *, again: bool = False) -> Iterator[str]:
+    """One finding with everything needed to clear it; ``again``: why the rule exists was said above."""
     name = escape(handle)
     title = paint(escape(f"{finding.rule}: {finding.title}"), "bold")
     yield f"  {paint(finding.severity.value.upper(), finding.severity.value)} {title} [{_kind(finding)}]"
@@ -132,7 +137,8 @@ def _full(finding: Finding, handle: str, paint: Paint, width: int) -> Iterator[s
     yield from _frame(finding, paint, width)
     yield from ("    " + line for line in wrap(finding.message, width - 4))
     cited = citations(finding)
-    yield from _field("why", f"{finding.why} [{cited}]".strip() if cited else finding.why, paint, width)
+    why = "see above" if again else finding.why
+    yield from _field("why", f"{why} [{cited}]".strip() if cited and not again else why, paint, width)
     yield from _field("fix", finding.fix, paint, width)
     for item in finding.evidence:
         quote = f" `{code(item.quote.strip(), width // 2)}`" if item.quote else ""
