@@ -20,10 +20,19 @@ IDENTITY = {
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """No git configuration, identity, locale or colour setting of the machine reaches a test."""
     for name in list(os.environ):
-        if name.startswith(("GIT_", "AGENTREVIEW_", "PRE_COMMIT", "PREK_")) or name in {"NO_COLOR", "FORCE_COLOR", "CI"}:
+        if name.startswith(("GIT_", "AGENTREVIEW_", "PRE_COMMIT", "PREK_")) or name in {
+            "NO_COLOR",
+            "FORCE_COLOR",
+            "CI",
+        }:
             monkeypatch.delenv(name)
     home = tmp_path_factory.mktemp("home")
-    for name, value in {**IDENTITY, "HOME": str(home), "XDG_CACHE_HOME": str(home / ".cache"), "LC_ALL": "C.UTF-8"}.items():
+    for name, value in {
+        **IDENTITY,
+        "HOME": str(home),
+        "XDG_CACHE_HOME": str(home / ".cache"),
+        "LC_ALL": "C.UTF-8",
+    }.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")

@@ -68,7 +68,9 @@ def change(
         if tag != "equal"
     ]  # fmt: skip
     if old is None:
-        hunks = [Hunk(old_start=0, old_lines=0, new_start=1, new_lines=len(right), added=tuple(range(1, len(right) + 1)))]
+        hunks = [
+            Hunk(old_start=0, old_lines=0, new_start=1, new_lines=len(right), added=tuple(range(1, len(right) + 1)))
+        ]
     status = "R" if old_path else "A" if old is None else "D" if new is None else "M"
     return FileChange(
         path=path, old_path=old_path, status=status, before=old, after=new, hunks=tuple(hunks),

@@ -38,7 +38,15 @@ def test_a_claim_at_its_line_becomes_a_finding_with_its_surroundings():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"start_line": 2}, {"start_line": 0}, {"start_line": -1}, {"start_line": 99}, {"quote": "thre"}, {"quote": ""}, {"side": "before"}],
+    [
+        {"start_line": 2},
+        {"start_line": 0},
+        {"start_line": -1},
+        {"start_line": 99},
+        {"quote": "thre"},
+        {"quote": ""},
+        {"side": "before"},
+    ],
 )
 def test_a_claim_that_does_not_hold_is_no_finding(wrong):
     assert anchored(claim(**wrong)) is None
@@ -48,13 +56,18 @@ def test_white_space_around_the_line_does_not_matter():
     assert anchored(claim(quote="  three\t")) is not None
 
 
-@pytest.mark.parametrize("content", [b"\xef\xbb\xbfone\ntwo\n", b"one\r\ntwo\r\n", b"one\ntwo \xe9\n", b"one\rx\ntwo\n"])
+@pytest.mark.parametrize(
+    "content", [b"\xef\xbb\xbfone\ntwo\n", b"one\r\ntwo\r\n", b"one\ntwo \xe9\n", b"one\rx\ntwo\n"]
+)
 def test_every_encoding_the_engine_reads_is_anchored(content):
     from agentreview.syntax.parse import text_of
 
     rows = text_of(content).split("\n")
     for number in (1, 2):
-        assert anchored(claim(start_line=number, end_line=number, quote=rows[number - 1]), change("a.py", None, content)) is not None
+        assert (
+            anchored(claim(start_line=number, end_line=number, quote=rows[number - 1]), change("a.py", None, content))
+            is not None
+        )
 
 
 def test_what_was_taken_away_is_anchored_in_the_version_before_under_its_old_name():
@@ -106,5 +119,20 @@ def test_every_line_of_a_finding_lies_in_the_file(start, end, quote):
 def test_the_fingerprint_is_a_contract():
     """It is written down in reports and compared by other tools: changing it makes every finding new."""
     assert fingerprint("r", "p", "u", "a  b", 1) == fingerprint("r", "p", "u", "a b", 1)
-    assert len({fingerprint(*a, n) for a in (("r", "p", "u", "i"), ("r", "p", "u", "j"), ("r", "p", "v", "i"), ("r", "q", "u", "i"), ("s", "p", "u", "i")) for n in (1, 2)}) == 10
+    assert (
+        len(
+            {
+                fingerprint(*a, n)
+                for a in (
+                    ("r", "p", "u", "i"),
+                    ("r", "p", "u", "j"),
+                    ("r", "p", "v", "i"),
+                    ("r", "q", "u", "i"),
+                    ("s", "p", "u", "i"),
+                )
+                for n in (1, 2)
+            }
+        )
+        == 10
+    )
     assert fingerprint("hipaa.audit-phi-read", "app/views.py", "detail", "Patient", 1) == "b2:59536017e63ea427560d"

@@ -45,7 +45,9 @@ def test_a_deleted_audit_call_is_found_although_no_line_was_added():
 def test_an_unrelated_edit_in_a_function_with_an_old_violation_is_silent():
     edited = AFTER.replace("    return Json", "    patient.touch()\n    return Json")
     assert introduced(change("app/views.py", AFTER, edited)) == []
-    assert [c.existing for c in reviewed(change("app/views.py", AFTER, edited)).claims if c.claim.rule == READ] == [True]
+    assert [c.existing for c in reviewed(change("app/views.py", AFTER, edited)).claims if c.claim.rule == READ] == [
+        True
+    ]
 
 
 def test_a_renamed_file_is_silent():
@@ -64,7 +66,9 @@ def test_a_mixin_taken_from_the_class_header_is_found_in_the_untouched_method():
 
 
 def test_a_second_copy_of_an_old_violation_is_new():
-    twice = AFTER.replace("    return Json", "    logger.info(patient.ssn)\n    logger.info(patient.ssn)\n    return Json")
+    twice = AFTER.replace(
+        "    return Json", "    logger.info(patient.ssn)\n    logger.info(patient.ssn)\n    return Json"
+    )
     once = AFTER.replace("    return Json", "    logger.info(patient.ssn)\n    return Json")
     assert len(introduced(change("app/views.py", once, twice), rule="hipaa.phi-in-logs")) == 1
 
@@ -74,7 +78,9 @@ def test_a_second_copy_of_an_old_violation_is_new():
 
 def test_moved_lines_and_edits_elsewhere_keep_the_fingerprint():
     [plain] = fingerprints(change("app/views.py", None, AFTER))
-    moved = AFTER.replace("\n\n\n", "\n\nLIMIT = 3\n# a comment\n\n\n", 1).replace("    return Json", "    patient.touch()\n    return Json")
+    moved = AFTER.replace("\n\n\n", "\n\nLIMIT = 3\n# a comment\n\n\n", 1).replace(
+        "    return Json", "    patient.touch()\n    return Json"
+    )
     assert set(fingerprints(change("app/views.py", None, moved))) == {plain}
 
 
@@ -144,7 +150,7 @@ def test_a_control_removed_with_its_feature_is_silent():
 
 def test_an_audit_call_moved_to_a_helper_of_the_file_is_silent():
     helper = BEFORE.replace('audit_log(actor=request.user, action="read", obj=patient)', "_record(request, patient)")
-    helper += "\n\ndef _record(request, patient):\n    audit_log(actor=request.user, action=\"read\", obj=patient)\n"
+    helper += '\n\ndef _record(request, patient):\n    audit_log(actor=request.user, action="read", obj=patient)\n'
     assert introduced(change("app/views.py", BEFORE, helper)) == []
 
 
@@ -159,8 +165,12 @@ def test_an_audit_call_moved_to_another_file_of_the_change_is_silent():
 
 
 def test_what_a_new_endpoint_records_does_not_pay_for_what_another_lost():
-    new = INVOICE_BARE + "\n\n" + GUARDED.replace("Patient", "Invoice").replace("patient", "invoice").replace("detail", "summary")
-    assert ("detail" in {unit for rule, unit, _ in introduced(change("app/views.py", INVOICE, new)) if rule == REMOVED})
+    new = (
+        INVOICE_BARE
+        + "\n\n"
+        + GUARDED.replace("Patient", "Invoice").replace("patient", "invoice").replace("detail", "summary")
+    )
+    assert "detail" in {unit for rule, unit, _ in introduced(change("app/views.py", INVOICE, new)) if rule == REMOVED}
 
 
 def test_an_endpoint_that_moves_to_another_file_takes_its_controls_along():
@@ -187,7 +197,9 @@ def test_a_dropped_tenant_predicate_is_found():
 
 
 def test_formatting_and_comments_change_nothing():
-    loud = BEFORE.replace("(pk=pk, org=request.user.org)", "(\n        pk=pk,\n        org=request.user.org,  # tenant\n    )")
+    loud = BEFORE.replace(
+        "(pk=pk, org=request.user.org)", "(\n        pk=pk,\n        org=request.user.org,  # tenant\n    )"
+    )
     assert introduced(change("app/views.py", BEFORE, loud)) == []
     quiet = AFTER.replace("(pk=pk, org=request.user.org)", "(\n        pk=pk,\n        org=request.user.org,\n    )")
     assert introduced(change("app/views.py", AFTER, quiet)) == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine import IMPORTS, analysis, concepts, facts_of, introduced, change, rules, unit
+from engine import IMPORTS, analysis, change, concepts, facts_of, introduced, rules, unit
 
 DRF = """\
 from rest_framework.generics import RetrieveAPIView
@@ -57,12 +57,17 @@ def test_a_class_lends_its_controls_to_its_methods(header, concept):
 
 
 def test_another_class_of_the_file_lends_nothing():
-    source = DRF + "class A(APIView):\n    permission_classes = [IsAuthenticated]\n\nclass V(APIView):\n    def get(self, request):\n        return 1\n"
+    source = (
+        DRF
+        + "class A(APIView):\n    permission_classes = [IsAuthenticated]\n\nclass V(APIView):\n    def get(self, request):\n        return 1\n"
+    )
     assert "authn" not in concepts(analysis(source), "V.get")
 
 
 def test_allow_any_is_an_opening_and_no_control():
-    source = DRF + "class V(APIView):\n    permission_classes = [AllowAny]\n    def get(self, request):\n        return 1\n"
+    source = (
+        DRF + "class V(APIView):\n    permission_classes = [AllowAny]\n    def get(self, request):\n        return 1\n"
+    )
     assert "authn" not in concepts(analysis(source), "V.get")
 
 
@@ -90,7 +95,10 @@ def test_middleware_in_front_of_a_route_holds_and_behind_it_does_not():
 
 
 def test_middleware_of_one_route_does_not_hold_for_the_next():
-    source = EXPRESS + 'router.get("/a", requireAuth, (req, res) => res.json(1));\nrouter.get("/b", (req, res) => res.json(2));\n'
+    source = (
+        EXPRESS
+        + 'router.get("/a", requireAuth, (req, res) => res.json(1));\nrouter.get("/b", (req, res) => res.json(2));\n'
+    )
     found = analysis(source, "src/a.ts")
     by_path = {e.path: {f.concept for f in found.own(e.unit).facts} for e in found.endpoints.values()}
     assert "authn" in by_path["/a"]
@@ -120,7 +128,10 @@ def show(pk):
 
 def chained(hops: int) -> str:
     """A view whose audit call is ``hops`` helpers away."""
-    source = IMPORTS + "@login_required\ndef view(request, pk):\n    p = Patient.objects.get(pk=pk, org=request.user.org)\n    _h1(p)\n    return JsonResponse({'n': p.name})\n"
+    source = (
+        IMPORTS
+        + "@login_required\ndef view(request, pk):\n    p = Patient.objects.get(pk=pk, org=request.user.org)\n    _h1(p)\n    return JsonResponse({'n': p.name})\n"
+    )
     for n in range(1, hops + 1):
         source += f"\n\ndef _h{n}(p):\n    " + (f"_h{n + 1}(p)" if n < hops else "audit_log(p)") + "\n"
     return source
@@ -138,17 +149,26 @@ def test_the_nearest_way_to_a_helper_counts():
 
 
 def test_recursion_and_mutual_recursion_end():
-    source = IMPORTS + "def a(request):\n    b(request)\n    a(request)\n\n\ndef b(request):\n    a(request)\n    audit_log(1)\n"
+    source = (
+        IMPORTS
+        + "def a(request):\n    b(request)\n    a(request)\n\n\ndef b(request):\n    a(request)\n    audit_log(1)\n"
+    )
     assert "audit" in concepts(analysis(source), "a")
 
 
 def test_a_method_helper_is_found_in_the_class_and_in_a_base_of_the_file():
-    source = DRF + "class Base(APIView):\n    def note(self, p):\n        audit_log(p)\n\nclass V(Base):\n    def get(self, request, pk):\n        self.note(pk)\n"
+    source = (
+        DRF
+        + "class Base(APIView):\n    def note(self, p):\n        audit_log(p)\n\nclass V(Base):\n    def get(self, request, pk):\n        self.note(pk)\n"
+    )
     assert "audit" in concepts(analysis(source), "V.get")
 
 
 def test_a_method_of_another_class_with_the_same_name_is_not_the_helper():
-    source = DRF + "class Other:\n    def note(self, p):\n        audit_log(p)\n\nclass V(APIView):\n    def get(self, request, pk):\n        self.note(pk)\n"
+    source = (
+        DRF
+        + "class Other:\n    def note(self, p):\n        audit_log(p)\n\nclass V(APIView):\n    def get(self, request, pk):\n        self.note(pk)\n"
+    )
     assert "audit" not in concepts(analysis(source), "V.get")
 
 
@@ -158,14 +178,20 @@ def test_a_helper_that_is_only_defined_lends_nothing():
 
 
 def test_what_a_helper_reads_is_told_at_the_call_with_the_way_there():
-    source = IMPORTS + "def view(request, pk):\n    return _load(pk)\n\n\ndef _load(pk):\n    return Patient.objects.get(pk=pk)\n"
+    source = (
+        IMPORTS
+        + "def view(request, pk):\n    return _load(pk)\n\n\ndef _load(pk):\n    return Patient.objects.get(pk=pk)\n"
+    )
     [read] = facts_of(analysis(source), "view", "read")
     assert source.split("\n")[read.line - 1].strip() == "return _load(pk)"
     assert read.via.startswith("_load (line ")
 
 
 def test_a_callback_belongs_to_the_function_around_it():
-    source = EXPRESS + "export async function save(req: any) {\n  await prisma.$transaction(async (tx) => {\n    await tx.patient.update({ where: { id: 1 }, data: {} });\n    await auditLog.record({});\n  });\n}\n"
+    source = (
+        EXPRESS
+        + "export async function save(req: any) {\n  await prisma.$transaction(async (tx) => {\n    await tx.patient.update({ where: { id: 1 }, data: {} });\n    await auditLog.record({});\n  });\n}\n"
+    )
     assert {"write", "audit"} <= concepts(analysis(source, "src/a.ts"), "save")
 
 
@@ -174,11 +200,23 @@ def test_a_callback_belongs_to_the_function_around_it():
 
 def test_an_endpoint_that_some_other_function_calls_is_still_judged():
     """Or one line, ``def _unused(): return detail(None, 1)``, would switch every policy off for it."""
-    source = IMPORTS + "@login_required\ndef detail(request, pk):\n    p = Patient.objects.get(pk=pk, org=request.user.org)\n    return JsonResponse({'n': p.name})\n"
+    source = (
+        IMPORTS
+        + "@login_required\ndef detail(request, pk):\n    p = Patient.objects.get(pk=pk, org=request.user.org)\n    return JsonResponse({'n': p.name})\n"
+    )
     plain = rules(change("app/views.py", None, source))
     assert "hipaa.audit-phi-read" in plain
     assert rules(change("app/views.py", None, source + "\n\ndef _unused():\n    return detail(None, 1)\n")) == plain
-    assert rules(change("app/views.py", None, source + "\n\ndef _a(r):\n    return _b(r)\n\n\ndef _b(r):\n    return detail(r, 1)\n")) == plain
+    assert (
+        rules(
+            change(
+                "app/views.py",
+                None,
+                source + "\n\ndef _a(r):\n    return _b(r)\n\n\ndef _b(r):\n    return detail(r, 1)\n",
+            )
+        )
+        == plain
+    )
 
 
 def test_two_endpoints_that_call_each_other_do_not_excuse_each_other():
@@ -194,7 +232,9 @@ def test_a_registered_route_is_judged_although_a_controlled_route_calls_it():
         "router = APIRouter()\n\n\n@router.get('/a/{pk}')\ndef open_one(pk: int):\n    return session.get(Patient, pk)\n\n\n"
         "@router.get('/b/{pk}')\ndef closed(pk: int, user=Depends(current_user)):\n    audit_log(pk)\n    return open_one(pk)\n"
     )
-    assert ("access.endpoint-auth", "open_one") in {(r, u) for r, u, _ in introduced(change("app/api.py", None, source))}
+    assert ("access.endpoint-auth", "open_one") in {
+        (r, u) for r, u, _ in introduced(change("app/api.py", None, source))
+    }
 
 
 @pytest.mark.parametrize(
@@ -203,18 +243,26 @@ def test_a_registered_route_is_judged_although_a_controlled_route_calls_it():
 )
 def test_a_word_inside_a_name_does_not_open_an_endpoint(name):
     """*health* is a probe in ``healthz`` and the whole subject in ``health_records``."""
-    source = FASTAPI + f"router = APIRouter()\n\n\n@router.get('/{name}/{{pk}}')\ndef {name}(pk: int):\n    return service.load(pk)\n"
+    source = (
+        FASTAPI
+        + f"router = APIRouter()\n\n\n@router.get('/{name}/{{pk}}')\ndef {name}(pk: int):\n    return service.load(pk)\n"
+    )
     assert "access.endpoint-auth" in rules(change("app/api.py", None, source)), name
 
 
-@pytest.mark.parametrize("name", "health healthz health_check ping readyz metrics login sign_up stripe_webhook oauth_callback".split())
+@pytest.mark.parametrize(
+    "name", "health healthz health_check ping readyz metrics login sign_up stripe_webhook oauth_callback".split()
+)
 def test_probes_and_sign_in_flows_are_open_by_nature(name):
     source = FASTAPI + f"router = APIRouter()\n\n\n@router.get('/{name}')\ndef {name}():\n    return service.load()\n"
     assert "access.endpoint-auth" not in rules(change("app/api.py", None, source)), name
 
 
 def test_no_name_opens_an_endpoint_that_works_on_health_data():
-    source = FASTAPI + "router = APIRouter()\n\n\n@router.get('/public/{pk}')\ndef public_login_webhook(pk: int):\n    return session.get(Patient, pk)\n"
+    source = (
+        FASTAPI
+        + "router = APIRouter()\n\n\n@router.get('/public/{pk}')\ndef public_login_webhook(pk: int):\n    return session.get(Patient, pk)\n"
+    )
     assert "access.endpoint-auth" in rules(change("app/api.py", None, source))
 
 
@@ -271,7 +319,9 @@ def test_attributes_set_and_committed_are_a_write():
 )
 def test_a_comparison_with_the_caller_is_a_check(line, concept):
     source = IMPORTS + f"def view(request, pk):\n    patient = note = load(pk)\n    {line}\n"
-    assert {f.concept for f in facts_of(analysis(source), "view")} & {"membership", "object-check"} == ({concept} - {""})
+    assert {f.concept for f in facts_of(analysis(source), "view")} & {"membership", "object-check"} == (
+        {concept} - {""}
+    )
 
 
 def test_every_fact_lies_in_the_file_and_names_its_unit():

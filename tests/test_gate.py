@@ -91,9 +91,17 @@ def test_a_configuration_that_moves_away_is_found():
         (".pre-commit-config.yaml", PRE_COMMIT, "repos: []\n"),
         (".pre-commit-config.yaml", PRE_COMMIT, None),
         (".pre-commit-config.yaml", PRE_COMMIT, PRE_COMMIT.replace("[pre-commit]", "[manual]")),
-        (".github/workflows/ci.yml", WORKFLOW, WORKFLOW.replace("      - name: gate\n        run: agentreview ci\n", "")),
+        (
+            ".github/workflows/ci.yml",
+            WORKFLOW,
+            WORKFLOW.replace("      - name: gate\n        run: agentreview ci\n", ""),
+        ),
         (".github/workflows/ci.yml", WORKFLOW, WORKFLOW.replace("run: agentreview ci", "run: agentreview ci || true")),
-        (".github/workflows/ci.yml", WORKFLOW, WORKFLOW.replace("ci\n      - name: tests", "ci\n        continue-on-error: true\n      - name: tests")),
+        (
+            ".github/workflows/ci.yml",
+            WORKFLOW,
+            WORKFLOW.replace("ci\n      - name: tests", "ci\n        continue-on-error: true\n      - name: tests"),
+        ),
         (".github/workflows/ci.yml", WORKFLOW, WORKFLOW.replace("- name: gate", "- name: gate\n        if: false")),
         (".github/workflows/ci.yml", WORKFLOW, None),
         (".husky/pre-commit", "agentreview run\nnpm test\n", "npm test\n"),
@@ -111,7 +119,11 @@ def test_taking_the_gate_out_or_making_it_toothless_is_found(path, before, after
     [
         (".pre-commit-config.yaml", "repos: []\n", PRE_COMMIT),
         (".pre-commit-config.yaml", PRE_COMMIT, PRE_COMMIT.replace("rev: v1", "rev: v2")),
-        (".github/workflows/ci.yml", WORKFLOW, WORKFLOW.replace("run: pytest", "run: pytest -q\n        continue-on-error: true")),
+        (
+            ".github/workflows/ci.yml",
+            WORKFLOW,
+            WORKFLOW.replace("run: pytest", "run: pytest -q\n        continue-on-error: true"),
+        ),
         (".github/workflows/ci.yml", None, WORKFLOW),
         (".husky/pre-commit", "agentreview run\n", "npx lint-staged\nagentreview run\n"),
         ("CODEOWNERS", "* @dev\n", "* @dev @ops\n"),
@@ -149,7 +161,15 @@ def test_ways_around_it_in_a_script_are_found_once(line):
 
 
 @pytest.mark.parametrize(
-    "line", ["git commit -m 'no verify needed'", "git commit --amend --no-edit", "git push origin main", "agentreview run", "echo HUSKY", "SKIP=mypy git commit"]
+    "line",
+    [
+        "git commit -m 'no verify needed'",
+        "git commit --amend --no-edit",
+        "git push origin main",
+        "agentreview run",
+        "echo HUSKY",
+        "SKIP=mypy git commit",
+    ],
 )
 def test_ordinary_commands_are_silent(line):
     assert found("scripts/ship.sh", "#!/bin/sh\n", f"#!/bin/sh\n{line}\n") == []

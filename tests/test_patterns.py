@@ -107,7 +107,9 @@ def test_a_chain_of_names_matches_the_pattern_that_spells_it_and_no_shorter_one(
     assert not matched(".".join([*parts, "z"]), source)
 
 
-@given(st.lists(st.sampled_from(["**", "$R", "a", "b", "a|b", "*x*"]), min_size=1, max_size=5), st.lists(NAME, max_size=5))
+@given(
+    st.lists(st.sampled_from(["**", "$R", "a", "b", "a|b", "*x*"]), min_size=1, max_size=5), st.lists(NAME, max_size=5)
+)
 def test_the_index_answers_as_the_pattern_itself(segments, parts):
     """Filing by name is a shortcut, never an opinion."""
     text = ".".join(segments)

@@ -129,7 +129,7 @@ def test_a_raw_rule_is_tried_when_it_is_loaded(rule, says):
         ("single: true", "singel: true", "unknown key 'singel'"),
         ('"**.fetch($R)"', '"**.fetch($R, x)"', "bad segment"),
         ('"$R.load"', '"**"', "at least one name"),
-        ('"$R.load"', '{call: a, decorator: b}', "exactly one of"),
+        ('"$R.load"', "{call: a, decorator: b}", "exactly one of"),
         ("languages: [python]\n", "", "'languages' is missing"),
         ("concepts:", "concepts: [", "not valid YAML"),
         ("concepts:\n  read:", "concepts:\n  - read:", "not of the kind"),

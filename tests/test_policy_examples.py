@@ -101,13 +101,31 @@ def mutants(policy: str) -> list[tuple[Example, int, str]]:
         lines = example.after.split("\n")
         for number, line in enumerate(lines):
             text = line.strip()
-            whole = text.startswith("@") or re.fullmatch(r"(?:await |const \w+ = await )?[\w.]+\(.*\);?", text) or re.match(r"permission_classes = ", text)
+            whole = (
+                text.startswith("@")
+                or re.fullmatch(r"(?:await |const \w+ = await )?[\w.]+\(.*\);?", text)
+                or re.match(r"permission_classes = ", text)
+            )
             if whole and re.search(CONTROLS[policy], text) and not text.startswith(("import", "from")):
-                out.append((replace(example, good=False, after="\n".join(lines[:number] + lines[number + 1 :])), number + 1, text))
+                out.append(
+                    (
+                        replace(example, good=False, after="\n".join(lines[:number] + lines[number + 1 :])),
+                        number + 1,
+                        text,
+                    )
+                )
     return out
 
 
-@pytest.mark.parametrize(("policy", "share"), [("hipaa.audit-phi-read", 0.8), ("hipaa.audit-phi-write", 0.8), ("access.endpoint-auth", 0.6), ("access.object-level", 0.3)])
+@pytest.mark.parametrize(
+    ("policy", "share"),
+    [
+        ("hipaa.audit-phi-read", 0.8),
+        ("hipaa.audit-phi-write", 0.8),
+        ("access.endpoint-auth", 0.6),
+        ("access.object-level", 0.3),
+    ],
+)
 def test_taking_the_control_out_of_a_good_example_makes_the_policy_fire(policy, share):
     made = mutants(policy)
     fired = [m for m in made if run_example(m[0], load()).passed]

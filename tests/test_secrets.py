@@ -37,7 +37,10 @@ FAMILIES = {
     "github fine-grained": ('T = "{}"', "github_pat_" + made(22) + "_" + made(59)),
     "gitlab": ('T = "{}"', "glpat-" + made(20)),
     "slack": ('T = "{}"', "xoxb-" + made(12, DIGITS) + "-" + made(12, DIGITS) + "-" + made(24)),
-    "slack hook": ('U = "{}"', "https://hooks.slack.com/services/T" + made(9, UPPER) + "/B" + made(9, UPPER) + "/" + made(24)),
+    "slack hook": (
+        'U = "{}"',
+        "https://hooks.slack.com/services/T" + made(9, UPPER) + "/B" + made(9, UPPER) + "/" + made(24),
+    ),
     "stripe": ('T = "{}"', "sk_live_" + made(24)),
     "sendgrid": ('T = "{}"', "SG." + made(22) + "." + made(43)),
     "twilio": ('T = "{}"', "SK" + made(32, HEX)),
@@ -71,7 +74,7 @@ def found(text: str, path: str = "app/settings.py", before: str | None = None):
 
 def hidden_part(value: str) -> str:
     """What must not be shown: all but what names the kind (a prefix, the host of a URL)."""
-    return value.split("://app:")[1].split("@")[0] if "://app:" in value else value[-16:]
+    return value.split("://app:")[1].split("@", maxsplit=1)[0] if "://app:" in value else value[-16:]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -93,7 +96,7 @@ def test_each_family_is_found_on_its_line(family):
         'token = "${TOKEN}"',
         'token = "{{ token }}"',
         'password = os.environ["DB_PASSWORD"]',
-        'const token = process.env.TOKEN;',
+        "const token = process.env.TOKEN;",
         'password = get_password("clinic-database")',
         'SECRET_KEY = env("SECRET_KEY")',
         'token_url = "https://auth.clinic.test/token"',
@@ -101,14 +104,14 @@ def test_each_family_is_found_on_its_line(family):
         'PASSWORD_HASHERS = "django.contrib.auth.hashers.Argon2PasswordHasher"',
         'token_type = "Bearer"',
         'secret_name = "prod/database/main"',
-        'access_key = settings.AWS_ACCESS_KEY',
+        "access_key = settings.AWS_ACCESS_KEY",
         'AWS = "AKIAIOSFODNN7EXAMPLE"',
         'url = "postgres://user:password@localhost/db"',
         'url = f"amqp://{user}:{password}@{host}"',
         'password: str = ""',
         'sha = "' + made(40, HEX) + '"',
         'integrity = "sha512-' + made(86) + '=="',
-        '-----BEGIN PUBLIC KEY-----',
+        "-----BEGIN PUBLIC KEY-----",
         'label = "Enter your password"',
     ],
 )
@@ -188,7 +191,12 @@ def test_a_neighbour_of_a_finding_does_not_show_its_value_either(family):
 def test_the_body_of_a_private_key_is_not_shown():
     body = [made(64, ALNUM + "+/", seed=n) for n in range(4)]
     pem = "\n".join(["-----BEGIN RSA PRIVATE KEY-----", *body, "-----END RSA PRIVATE KEY-----"])
-    for text in (pem, 'KEY = """' + pem + '"""', 'KEY = "' + pem.replace("\n", "\\n") + '"', "\n".join(f"    '{row}\\n' +" for row in pem.split("\n"))):
+    for text in (
+        pem,
+        'KEY = """' + pem + '"""',
+        'KEY = "' + pem.replace("\n", "\\n") + '"',
+        "\n".join(f"    '{row}\\n' +" for row in pem.split("\n")),
+    ):
         out = shown(change("deploy/key.py", None, text + "\n"))
         assert RULE in out
         assert not [row for row in body if row[8:40] in out]
@@ -236,7 +244,10 @@ def test_evidence_and_waiver_reasons_are_masked():
 )
 def test_whatever_stands_around_a_value_the_mask_hides_it(family, seed, ahead, behind):
     shape, value = FAMILIES[family]
-    fresh = "".join(random.Random(seed + n).choice(ALNUM) if c.isalnum() and n >= len(value) - 12 else c for n, c in enumerate(value))
+    fresh = "".join(
+        random.Random(seed + n).choice(ALNUM) if c.isalnum() and n >= len(value) - 12 else c
+        for n, c in enumerate(value)
+    )
     if "://" in value or family in {"twilio", "mailchimp", "digital ocean"}:
         fresh = value
     text = ahead + shape.format(fresh) + behind

@@ -127,7 +127,11 @@ def test_handing_on_never_loses_a_label(wrappers, copies):
     lines += [f"v{n + 1 or ''} = v{n or ''}" for n in range(copies)]
     value = f"v{copies or ''}"
     for wrapper in wrappers:
-        value = f"f'{{{value}}}'" if wrapper == "f" and "'" not in value else f"{'str' if wrapper == 'f' else wrapper}({value})"
+        value = (
+            f"f'{{{value}}}'"
+            if wrapper == "f" and "'" not in value
+            else f"{'str' if wrapper == 'f' else wrapper}({value})"
+        )
     assert "phi-field" in kinds(*lines, f"logger.info({value})")
 
 

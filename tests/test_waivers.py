@@ -60,7 +60,11 @@ def test_blanket_and_silent_forms_do_not_count_and_are_said(comment):
 
 @pytest.mark.parametrize(
     "comment",
-    ["# agentreview: ignore[tenancy.query-scope] reason enough", f"# Agentreview: ignore[{READ}] reason enough", "# noqa"],
+    [
+        "# agentreview: ignore[tenancy.query-scope] reason enough",
+        f"# Agentreview: ignore[{READ}] reason enough",
+        "# noqa",
+    ],
 )
 def test_another_rule_or_another_word_does_not_count(comment):
     assert status(judged(with_comment(comment))) is Status.BLOCKING

@@ -47,11 +47,13 @@ def many(count: int, size: int = 0) -> list[FileChange]:
 
 
 def open_files() -> int:
-    return len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
+    return len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").exists() else 0
 
 
 def children() -> str:
-    return subprocess.run(["ps", "-o", "pid=,stat=", "--ppid", str(os.getpid())], capture_output=True, text=True, check=False).stdout
+    return subprocess.run(
+        ["ps", "-o", "pid=,stat=", "--ppid", str(os.getpid())], capture_output=True, text=True, check=False
+    ).stdout
 
 
 @pytest.mark.parametrize("size", [0, 8_000])
@@ -186,6 +188,8 @@ def test_the_workers_do_not_write_to_the_streams_of_the_parent():
         "print('once', end='')\n"
         "assert worker.review_in_workers([change('a.py', None, 'x = 1')], engine())[0].failed\n"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(Path(__file__).parent)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(Path(__file__).parent)], capture_output=True, text=True, check=True
+    )
     assert done.stdout == "once"
     assert done.stderr == ""

@@ -21,7 +21,7 @@ from agentreview.reporters.summary import (
     tally,
     unfinished,
 )
-from agentreview.reporters.text import clip, code, comment, defuse, escape, wrap
+from agentreview.reporters.text import code, comment, defuse, escape, wrap
 
 SHOWN = 10  # files listed for one reason, unless verbose
 FRAME = 14  # lines of a code frame
