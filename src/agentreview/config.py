@@ -24,6 +24,7 @@ __all__ = [
     "Level",
     "Limits",
     "config_relaxations",
+    "has_table",
     "load_config",
     "matches",
     "parse_config",
@@ -102,7 +103,7 @@ def load_config(read: Callable[[str], bytes | None], *, known_policies: Collecti
         if not table or shared is None:
             return Config()
         return parse_config(shared, path=PYPROJECT_NAME, known_policies=known_policies, table=PYPROJECT_TABLE)
-    if table and shared is not None and _has_table(shared):
+    if table and shared is not None and has_table(shared):
         raise ConfigError(
             f"both {CONFIG_NAME} and [tool.agentreview] in {PYPROJECT_NAME} configure agentreview",
             path=CONFIG_NAME,
@@ -165,7 +166,7 @@ def _load(text: str, path: str) -> dict[str, Any]:
         raise ConfigError(f"not valid TOML: {plain(what)}", path=path, line=line, fix="Correct the line") from None
 
 
-def _has_table(data: bytes) -> bool:
+def has_table(data: bytes) -> bool:
     """Whether this pyproject.toml has our table. One that does not parse has none."""
     try:
         document: Any = _load(_decode(data, PYPROJECT_NAME), PYPROJECT_NAME)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 
-from agentreview.config import Config, config_relaxations, parse_config
+from agentreview.config import Config, config_relaxations, has_table, parse_config
 from agentreview.errors import ConfigError
 from agentreview.model import Claim, FileChange, Hit
 from agentreview.policies.load import Check, Policy
@@ -84,13 +84,15 @@ def _configuration(
     for name, table in _CONFIGS.items():
         if name not in (change.path, change.old_path):
             continue
-        if name == "pyproject.toml" and "tool.agentreview" not in before + after:
+        # By parsing: [tool] agentreview.packs… and [tool."agentreview"] are our table too.
+        tables = [name != "pyproject.toml" or has_table(text.encode()) for text in (before, after)]
+        if not any(tables):
             continue
         old = _config(before, name, known, table)
         new = _config(after if change.path == name else "", name, known, table)
         if new is None:
             continue  # reading the configuration reports that itself
-        first = not before.strip() or (name == "pyproject.toml" and "tool.agentreview" not in before)
+        first = not before.strip() or not tables[0]
         if old is not None and not after.strip() and not first:
             yield _claim(
                 policy,
