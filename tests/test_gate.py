@@ -80,7 +80,15 @@ def test_a_first_configuration_that_switches_something_off_is_found():
     assert [c.hit for c in found("agentreview.toml", None, CONFIG.replace("on", "off"))] == [Hit.VIOLATION]
 
 
-@pytest.mark.parametrize("table", ["[tool.agentreview.packs]\n", "[tool]\nagentreview.packs.", '[tool."agentreview".packs]\n', "[ tool . agentreview . packs ]\n"])
+@pytest.mark.parametrize(
+    "table",
+    [
+        "[tool.agentreview.packs]\n",
+        "[tool]\nagentreview.packs.",
+        '[tool."agentreview".packs]\n',
+        "[ tool . agentreview . packs ]\n",
+    ],
+)
 def test_a_table_in_pyproject_is_found_however_it_is_spelt(table):
     """What the configuration reader understands, the gate must not overlook."""
     assert found("pyproject.toml", "[project]\nname = 'x'\n", f"[project]\nname = 'x'\n{table}hipaa = 'off'\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 
 from agentreview.canonical import digest
 from agentreview.model import Claim, Confidence, FileChange, Finding, Hit, Origin, Rule, Status
@@ -10,6 +11,12 @@ from agentreview.policies.secrets import mask
 from agentreview.syntax.parse import text_of
 
 FRAME = 2  # lines of context above and below
+
+
+@lru_cache(maxsize=16)
+def _lines(content: bytes) -> tuple[str, ...]:
+    """Lines of a blob; a file with many findings is divided once."""
+    return tuple(text_of(content).split("\n"))
 
 
 def fingerprint(rule: str, path: str, unit: str, identity: str, occurrence: int) -> str:
@@ -31,7 +38,7 @@ def anchor(
     content = change.after if claim.side == "after" else change.before
     if content is None:
         return None
-    lines = text_of(content).split("\n")
+    lines = _lines(content)
     if not 1 <= claim.start_line <= len(lines):
         return None
     here = lines[claim.start_line - 1]

@@ -27,6 +27,8 @@ _SCRIPTS = re.compile(
 )
 _MENTION = re.compile(r"\bagentreview\b")
 _COMMENT = re.compile(r"^\s*(?:#|//|--|;|/\*|\*)")
+# Every pattern below needs one of these, in any case: a look for fixed text first.
+_HINTS = ("no-verify", "commit", "hookspath", "husky", "lefthook", "skip", "allow_no_config", "agentreview")
 _AROUND = (
     (re.compile(r"\bgit\b[^\n]{0,80}\bcommit\b[^\n]{0,200}(?:--no-verify|\s-[a-zA-Z]*n[a-zA-Z]*\b)|\bgit\b[^\n]{0,80}\b(?:push|merge)\b[^\n]{0,200}--no-verify|[\"']--no-verify[\"']"), "commits or pushes without running the hooks (--no-verify)"),
     (re.compile(r"(?i:core\.hookspath)"), "points git at another hooks folder (core.hooksPath)"),
@@ -214,6 +216,9 @@ def _owners(policy: Policy, check: Check, change: FileChange, before: str, after
 
 
 def _ways_around(policy: Policy, check: Check, change: FileChange, after: str) -> Iterator[Claim]:
+    lower = after.lower()
+    if not any(hint in lower for hint in _HINTS):
+        return
     rows = after.split("\n")
     for number in (n for hunk in change.hunks for n in hunk.added):
         if number > len(rows):
@@ -224,7 +229,7 @@ def _ways_around(policy: Policy, check: Check, change: FileChange, after: str) -
             first -= 1
             earlier = rows[first].rstrip()[:-1][:2_000] + " " + earlier
         line = earlier + line
-        if _COMMENT.match(line):
+        if not any(hint in line.lower() for hint in _HINTS) or _COMMENT.match(line):
             continue
         for pattern, what in _AROUND:
             if pattern.search(line) and not pattern.search(earlier):

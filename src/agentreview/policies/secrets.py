@@ -53,9 +53,31 @@ _PIECE, _OVERLAP = 5_000, 500
 _MASK_LIMIT = 4_000  # characters of a line that anything shows; reports cut far before
 
 
+# What a line has to hold for any pattern above to match it. Searching for fixed text is fifty times faster than trying
+# forty alternatives at every character, and nearly every line of code holds none of it.
+_WORDS = ("pass", "pwd", "secret", "token", "key", "credential", "connection")
+_MARKS = (
+    "AKIA", "ASIA", "A3T", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "xox", "k_live", "k_test", "hooks.slack", "SG.", "AC", "SK", "eyJ", "npm_", "pypi-",
+    "sq0", "-us", "AccountKey=", "PRIVATE KEY", "sk-", "AIza", "GOCSPX-", "1//0", "ya29.", "://", "dop_v1_", "hf_", "shp",
+)  # fmt: skip
+_SHORTEST_BARE = 35  # characters: every pattern that needs neither a word nor a mark is at least this long
+_RUN = re.compile(rf"[A-Za-z0-9_+/=.:-]{{{_SHORTEST_BARE}}}")
+
+
+def plain(line: str) -> bool:
+    """Whether no credential can be in the line, by what it does not hold."""
+    folded = line.casefold()
+    if any(word in folded for word in _WORDS) or any(mark in line for mark in _MARKS) or ("gl" in line and "-" in line):
+        return False
+    return not (any(len(word) >= _SHORTEST_BARE for word in line.split()) and _RUN.search(line))
+
+
 def mask(line: str) -> str:
     """Hide the values of anything that looks like a credential; what remains tells which one it is."""
+    return line[:_MASK_LIMIT] if plain(line) else _hidden(line)
 
+
+def _hidden(line: str) -> str:
     def hide(match: re.Match[str]) -> str:
         prefix = next((g for g in match.groups()[:5] if g), "")
         value = match.group(6)
@@ -86,7 +108,7 @@ def scan(policy: Policy, check: Check, change: FileChange) -> list[Claim]:
         if number > len(lines):
             continue
         line = lines[number - 1]
-        for kind, value in _found(line, config=config):
+        for kind, value in () if plain(line) else _found(line, config=config):
             out.append(
                 Claim(
                     rule=policy.id, path=change.path, unit="<module>", start_line=number, end_line=number, quote=mask_value(line, value),

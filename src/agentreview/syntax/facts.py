@@ -84,6 +84,7 @@ class Analysis:
     lexicon: Lexicon
     names: dict[str, Unit]
     shows_tenant: bool = False
+    lent: dict[int, list[Fact]] = field(default_factory=dict)  # what reach worked out, once a unit
 
     def own(self, unit: Unit) -> UnitFacts:
         """Facts of a unit (empty for one that was merged into another)."""

@@ -25,10 +25,13 @@ _CLASS_HOOKS = frozenset(
 
 def own_and_helpers(analysis: Analysis, unit: Unit) -> list[Fact]:
     """Facts in the unit's body and in same-file helpers it calls; a helper's facts sit at the call, ``via`` names it."""
-    out = list(analysis.own(unit).facts)
-    for helper, expr in _helpers(analysis, unit):
-        out.extend(_moved(fact, unit, expr, helper) for fact in analysis.own(helper).facts)
-    return out
+    known = analysis.lent.get(id(unit))
+    if known is None:
+        known = list(analysis.own(unit).facts)
+        for helper, expr in _helpers(analysis, unit):
+            known.extend(_moved(fact, unit, expr, helper) for fact in analysis.own(helper).facts)
+        analysis.lent[id(unit)] = known
+    return list(known)
 
 
 def called_by(analysis: Analysis, unit: Unit) -> list[Unit]:
