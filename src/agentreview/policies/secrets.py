@@ -61,15 +61,25 @@ _MARKS = (
     "sq0", "-us", "AccountKey=", "PRIVATE KEY", "sk-", "AIza", "GOCSPX-", "1//0", "ya29.", "://", "dop_v1_", "hf_", "shp",
 )  # fmt: skip
 _SHORTEST_BARE = 35  # characters: every pattern that needs neither a word nor a mark is at least this long
-_RUN = re.compile(rf"[A-Za-z0-9_+/=.:-]{{{_SHORTEST_BARE}}}")
+_RUN = re.compile(rf"(?<![A-Za-z0-9_+/=.:-])[A-Za-z0-9_+/=.:-]{{{_SHORTEST_BARE}}}")
 
 
-def plain(line: str) -> bool:
-    """Whether no credential can be in the line, by what it does not hold."""
-    folded = line.casefold()
-    if any(word in folded for word in _WORDS) or any(mark in line for mark in _MARKS) or ("gl" in line and "-" in line):
+def plain(line: str, words: tuple[str, ...] = _WORDS, marks: tuple[str, ...] = _MARKS, *, runs: bool = True) -> bool:
+    """Whether no credential can be in the line, by what it does not hold.
+
+    ``words``, ``marks`` and ``runs`` say what is worth looking for: what the whole file lacks is not.
+    """
+    if words:
+        folded = line.casefold()
+        for word in words:
+            if word in folded:
+                return False
+    for mark in marks:
+        if mark in line:
+            return False
+    if "gl" in line and "-" in line:
         return False
-    return not (any(len(word) >= _SHORTEST_BARE for word in line.split()) and _RUN.search(line))
+    return not (runs and _RUN.search(line))
 
 
 def mask(line: str) -> str:
@@ -99,7 +109,11 @@ def scan(policy: Policy, check: Check, change: FileChange) -> list[Claim]:
     """Return claims for credentials on lines that the change adds."""
     if change.after is None or change.opaque or _LOCKFILES.search(change.path):
         return []
-    lines = text_of(change.after).split("\n")
+    text = text_of(change.after)
+    folded = text.casefold()
+    words, marks = tuple(w for w in _WORDS if w in folded), tuple(m for m in _MARKS if m in text)
+    runs = _RUN.search(text) is not None
+    lines = text.split("\n")
     added = [n for hunk in change.hunks for n in hunk.added]
     out: list[Claim] = []
     in_test = bool(path_classes(change.path) & {"tests", "docs", "seeds"})
@@ -108,7 +122,7 @@ def scan(policy: Policy, check: Check, change: FileChange) -> list[Claim]:
         if number > len(lines):
             continue
         line = lines[number - 1]
-        for kind, value in () if plain(line) else _found(line, config=config):
+        for kind, value in () if plain(line, words, marks, runs=runs) else _found(line, config=config):
             out.append(
                 Claim(
                     rule=policy.id, path=change.path, unit="<module>", start_line=number, end_line=number, quote=mask_value(line, value),

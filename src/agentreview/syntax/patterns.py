@@ -156,6 +156,9 @@ class Pattern:
 
     def match(self, links: list[Link]) -> tuple[bool, int, bool]:
         """Return (matched, index of the captured link or -1, whether the capture is that link's first argument)."""
+        last = self.segments[-1]
+        if last.glob is not None and not last.glob.matches(links[-1].name):
+            return False, -1, False  # most patterns end here: trying every start would be quadratic on long chains
         found = self._walk(links, 0, 0)
         return (False, -1, False) if found is None else (True, *found)
 

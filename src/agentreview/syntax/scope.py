@@ -65,12 +65,15 @@ class Scope(Spelling):
 
     def body(self, stmts: tuple[Stmt, ...]) -> None:
         for stmt in stmts:
-            self.statement(stmt)
+            following: Stmt | None = stmt
+            while following is not None:
+                following = self.statement(following)
 
-    def statement(self, stmt: Stmt) -> None:
+    def statement(self, stmt: Stmt) -> Stmt | None:
+        """Read one statement. Returns its ``else if``, which the caller reads next: such chains are long, not deep."""
         kind = stmt.kind
         if kind in ("def", "class", "import"):
-            return
+            return None
         if kind == "assign":
             self.switched(stmt)
             self.assign(stmt)
@@ -96,8 +99,11 @@ class Scope(Spelling):
         self.body(stmt.body)
         for handler in stmt.handlers:
             self.body(handler.body)
+        if kind == "if" and len(stmt.orelse) == 1 and stmt.orelse[0].kind == "if":
+            return stmt.orelse[0]
         self.body(stmt.orelse)
         self.body(stmt.final)
+        return None
 
     def switched(self, stmt: Stmt) -> None:
         """``patient.skip_history_when_saving = True``: assignments that framework files spell as calls."""
