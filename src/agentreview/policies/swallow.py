@@ -8,7 +8,7 @@ from dataclasses import replace
 from agentreview.model import Claim, Hit
 from agentreview.policies.claims import View, make_claim
 from agentreview.policies.load import Check, Policy
-from agentreview.syntax.facts import Fact
+from agentreview.syntax.facts import Fact, UnitFacts
 from agentreview.syntax.reach import own_and_helpers
 from agentreview.syntax.tree import Handler, Stmt, Unit, statements, text
 
@@ -28,52 +28,31 @@ def swallow(policy: Policy, check: Check, view: View) -> Iterator[Claim]:
             for f in own_and_helpers(view.analysis, own.unit)
             if f.concept in check.concepts and f.start not in refusals
         ]
-        for stmt in own.tries:
-            guard = _inside(held, stmt.body)
-            for handler in stmt.handlers if guard is not None else ():
-                if guard is not None and _falls_open(stmt, handler, view, own.unit, guard):
-                    # An audit write among much other work: what fails may be the work, which then did not happen either.
-                    hit = (
-                        Hit.SUSPECT if guard.concept == "audit" and len(list(statements(stmt.body))) > 4 else check.hit
-                    )
-                    yield make_claim(
-                        policy,
-                        check,
-                        view,
-                        own.unit,
-                        fact=guard,
-                        identity=f"swallow:{guard.call}",
-                        at=(handler.line, handler.end_line),
-                        hit=hit,
-                    )
-        for expr, callback in own.catches:
-            guard = next((f for f in held if expr.start <= f.start and f.end <= expr.end), None)
-            if (
-                guard is not None
-                and not any(s.kind == "raise" for s in statements(callback.body))
-                and not _denies(view, own.unit, callback.start, callback.end)
-            ):
-                yield make_claim(
-                    policy,
-                    check,
-                    view,
-                    own.unit,
-                    fact=guard,
-                    identity=f"swallow:{guard.call}",
-                    at=(callback.line, callback.end_line),
-                )
-        for stmt in own.suppressed:
-            guard = _inside(held, stmt.body)
-            if guard is not None:
-                yield make_claim(
-                    policy,
-                    check,
-                    view,
-                    own.unit,
-                    fact=guard,
-                    identity=f"swallow:{guard.call}",
-                    at=(stmt.line, stmt.line),
-                )
+        for guard, lines, statements_around in _swallowed(view, own, held):
+            # An audit write among much other work: what fails may be the work, which then did not happen either.
+            busy = guard.concept == "audit" and statements_around > 4
+            hit = Hit.SUSPECT if busy else check.hit
+            identity = f"swallow:{guard.call}"
+            yield make_claim(policy, check, view, own.unit, fact=guard, identity=identity, at=lines, hit=hit)
+
+
+def _swallowed(view: View, own: UnitFacts, held: list[Fact]) -> Iterator[tuple[Fact, tuple[int, int], int]]:
+    """Controls whose failure is swallowed: (control, lines that swallow it, statements around the control)."""
+    for stmt in own.tries:
+        guard = _inside(held, stmt.body)
+        for handler in stmt.handlers if guard is not None else ():
+            if guard is not None and _falls_open(stmt, handler, view, own.unit, guard):
+                yield guard, (handler.line, handler.end_line), len(list(statements(stmt.body)))
+    for expr, callback in own.catches:
+        guard = next((f for f in held if expr.start <= f.start and f.end <= expr.end), None)
+        if guard is None or any(s.kind == "raise" for s in statements(callback.body)):
+            continue
+        if not _denies(view, own.unit, callback.start, callback.end):
+            yield guard, (callback.line, callback.end_line), 1
+    for stmt in own.suppressed:
+        guard = _inside(held, stmt.body)
+        if guard is not None:
+            yield guard, (stmt.line, stmt.line), 1
 
 
 def _inside(facts: Iterable[Fact], body: tuple[Stmt, ...]) -> Fact | None:
