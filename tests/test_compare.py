@@ -73,6 +73,13 @@ def test_a_second_copy_of_an_old_violation_is_new():
     assert len(introduced(change("app/views.py", once, twice), rule="hipaa.phi-in-logs")) == 1
 
 
+def test_a_second_violation_on_the_line_of_an_old_one_is_new():
+    one = "import logging\nlogger = logging.getLogger()\n\n\ndef f(patient):\n    logger.info(patient.ssn)\n"
+    two = one.replace("ssn)\n", "ssn); logger.info(patient.dob)\n")
+    assert introduced(change("app/f.py", one, two)) == [("hipaa.phi-in-logs", "f", 6)]
+    assert introduced(change("app/f.py", two, two + "X = 1\n")) == []
+
+
 # -- identity ------------------------------------------------------------------------------------------------------
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -143,8 +144,7 @@ def test_a_name_that_is_no_text_is_a_name_too(repo):
     repo.commit({"README.md": "x\n"})
     folder = os.fsencode(repo.path)
     try:
-        with open(folder + b"/caf\xe9.py", "wb") as file:
-            file.write(BAD.encode())
+        Path(os.fsdecode(folder + b"/caf\xe9.py")).write_bytes(BAD.encode())
     except OSError:
         pytest.skip("this file system takes text only")
     repo.git("add", "-A")
@@ -234,6 +234,23 @@ def test_an_encoding_that_reads_as_it_stands_is_read(repo, codec):
 
 def test_a_coding_line_behind_code_is_a_comment(repo):
     assert READ in told(staged(repo, {"app/views.py": f"import os\n# coding: utf-7\n{BAD}"}))
+
+
+@pytest.mark.parametrize(
+    "attribute",
+    [
+        "binary",
+        "-diff",
+        "-text",
+        "diff=foo",
+        "linguist-generated",
+        "filter=lfs diff=lfs -text",
+        "export-ignore",
+        "merge=ours",
+    ],
+)
+def test_attributes_in_the_tree_hide_nothing(repo, attribute):
+    assert READ in told(staged(repo, {".gitattributes": f"*.py {attribute}\n", "app/views.py": BAD}))
 
 
 # -- what is not reviewed is said ----------------------------------------------------------------------------------
@@ -456,3 +473,19 @@ def test_in_this_process_and_in_workers_the_same_is_said():
     alone, workers = review_changes(changes, engine()), review_changes(changes, engine(), review_in_workers)
     assert [c.claim for c in alone.claims] == [c.claim for c in workers.claims]
     assert (alone.skipped, alone.failed, alone.files) == (workers.skipped, workers.failed, workers.files)
+
+
+def test_a_sensitive_model_raises_the_finding_one_step(repo: Any) -> None:
+    """[facts.phi] sensitive: psychotherapy notes weigh more than a chart."""
+    facts = '[facts.phi]\nmodels = ["SessionNote"]\nsensitive = ["SessionNote"]\n'
+    repo.commit({"agentreview.toml": facts})
+    view = (
+        "from django.contrib.auth.decorators import login_required\nfrom django.http import JsonResponse\n"
+        "from notes.models import SessionNote\n\n\n@login_required\ndef note(request, pk):\n"
+        "    found = SessionNote.objects.get(pk=pk, org=request.user.org)\n    return JsonResponse({'id': found.pk})\n"
+    )
+    repo.stage({"notes/views.py": view})
+
+    found = judge_index(open_repository(str(repo.path)))
+
+    assert [f.severity.value for f in found.findings if f.rule == "hipaa.audit-phi-read"] == ["critical"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import random
 import string
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -153,6 +154,17 @@ def test_padding_hides_nothing(pad):
     [claim] = found(f"{' ' * pad}{text}\n")
     assert hidden_part(value) not in repr(claim)
     assert verdict(change("app/settings.py", None, f"{' ' * pad}{text}\n")).findings
+
+
+@pytest.mark.parametrize(
+    "text", ["a" * 400_000, "token" * 80_000, "access_key." * 40_000, "://a:" * 80_000, "eyJ" * 100_000]
+)
+def test_a_long_line_is_searched_in_linear_time(text):
+    """In the main process, which nothing would kill."""
+    started = time.process_time()
+    found(f"x = {text}\n", "notes.txt")
+    mask(text)
+    assert time.process_time() - started < 3
 
 
 def test_a_file_that_is_not_reviewed_is_still_searched():

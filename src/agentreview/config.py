@@ -53,20 +53,18 @@ class Level(str, Enum):
 class Limits:
     """Above these a file is not reviewed, and listed as skipped with the reason; never called clean.
 
-    Bytes and lines of one file, seconds of processor time for one file, depth of its syntax tree.
+    Bytes and lines of one file, and seconds of processor time for one file.
     """
 
     max_file_bytes: int = 1024 * 1024
     max_lines: int = 20_000
     file_seconds: float = 5.0
-    max_depth: int = 500
 
 
 _LIMIT_RANGES = {
     "max_file_bytes": (1, 64 * 1024 * 1024),
     "max_lines": (1, 1_000_000),
     "file_seconds": (0.01, 600),
-    "max_depth": (10, 10_000),
 }
 
 

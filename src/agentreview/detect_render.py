@@ -27,7 +27,6 @@ _HEAD = """\
 # max_file_bytes = 1048576     # larger files are listed as not reviewed, never as clean
 # max_lines = 20000
 # file_seconds = 5.0
-# max_depth = 500
 
 # ---- Facts about this project -------------------------------------------------------------------------
 # Written by detection: a proposal, each value below the place that shows it. Read them, correct them, then put your

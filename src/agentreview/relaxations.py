@@ -86,7 +86,7 @@ def _levels(old: Config, new: Config) -> Iterator[str]:
 
 
 def _limits(old: Limits, new: Limits) -> Iterator[str]:
-    for name in ("max_file_bytes", "max_lines", "file_seconds", "max_depth"):
+    for name in ("max_file_bytes", "max_lines", "file_seconds"):
         before, after = getattr(old, name), getattr(new, name)
         if after < before:
             yield f"limits.{name} lowered from {before:g} to {after:g}: more files are skipped"

@@ -21,19 +21,24 @@ from agentreview.syntax.patterns import glob
 
 
 def evaluate(policy: Policy, view: View) -> list[Claim]:
-    """Return every claim of the policy about this version. One place is claimed once, by its strongest check."""
+    """Return every claim of the policy about this version. One place is claimed by one check, its strongest.
+
+    That check may have several claims there (two calls on one line): which of them is new is the comparison's to say.
+    """
     path = view.analysis.path
     if set(policy.skip) & path_classes(path, view.facts.tests.paths):
         return []
-    best: dict[tuple[str, int], Claim] = {}
+    best: dict[tuple[str, int], list[Claim]] = {}
     for check in policy.checks:
         form = _FORMS.get(check.form)
+        mine: dict[tuple[str, int], list[Claim]] = {}
         for claim in form(policy, check, view) if form is not None else ():
-            key = (claim.unit, claim.start_line)
+            mine.setdefault((claim.unit, claim.start_line), []).append(claim)
+        for key, claims in mine.items():
             known = best.get(key)
-            if known is None or (known.hit is Hit.SUSPECT and claim.hit is Hit.VIOLATION):
-                best[key] = claim
-    return list(best.values())
+            if known is None or (known[0].hit is Hit.SUSPECT and claims[0].hit is Hit.VIOLATION):
+                best[key] = claims
+    return [claim for claims in best.values() for claim in claims]
 
 
 def _present(policy: Policy, check: Check, view: View) -> Iterator[Claim]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from agentreview.facts import Facts
-from agentreview.model import Claim, Evidence, Hit
+from agentreview.model import Claim, Evidence, Hit, Severity
 from agentreview.policies.load import Check, Policy
 from agentreview.syntax.facts import Analysis, Fact
 from agentreview.syntax.reach import in_reach
@@ -66,8 +66,16 @@ def make_claim(
         rule=policy.id, path=view.analysis.path, unit=unit.qualname, start_line=start, end_line=max(start, end), quote=view.quote(start), identity=identity,
         message=fill(check.message or policy.rule.title, names), fix=fill(check.fix or policy.rule.fix, names), hit=used, evidence=tuple(evidence),
         needs=tuple(n for n in policy.needs if not is_set(view.facts, n)) if used is Hit.SUSPECT else (),
-        confirmed=view.facts.confirmed and all(is_set(view.facts, n) for n in policy.needs),
+        confirmed=view.facts.confirmed and all(is_set(view.facts, n) for n in policy.needs), severity=_raised(policy, fact, view.facts),
     )  # fmt: skip
+
+
+def _raised(policy: Policy, fact: Fact | None, facts: Facts) -> Severity | None:
+    """One step up for the models that ``[facts.phi] sensitive`` names (psychotherapy notes, substance use)."""
+    if fact is None or not facts.phi.sensitive or fact.resource.lower() not in {m.lower() for m in facts.phi.sensitive}:
+        return None
+    scale = list(Severity)
+    return scale[min(policy.rule.severity.rank + 1, len(scale) - 1)]
 
 
 def _seen(view: View, line: int, shows: str) -> Evidence:

@@ -193,7 +193,13 @@ def _introduced(new: list[Claim], old: list[Claim], after: Analysis | None, chan
             orphans[claim.rule, claim.identity] -= 1
             existing = True
         out.append(Claimed(claim, seen[key], existing, not existing or _touched(claim, units.get(claim.unit), change)))
-    return out
+    # One place is told once, by what is new there.
+    told: dict[tuple[str, int], Claimed] = {}
+    for claimed in out:
+        place = (claimed.claim.unit, claimed.claim.start_line)
+        if place not in told or (told[place].existing and not claimed.existing):
+            told[place] = claimed
+    return list(told.values())
 
 
 def _touched(claim: Claim, unit: Unit | None, change: FileChange) -> bool:
