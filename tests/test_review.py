@@ -475,7 +475,7 @@ def test_in_this_process_and_in_workers_the_same_is_said():
     assert (alone.skipped, alone.failed, alone.files) == (workers.skipped, workers.failed, workers.files)
 
 
-def test_a_sensitive_model_raises_the_finding_one_step(repo: Any) -> None:
+def test_a_sensitive_model_raises_the_finding_one_step(repo) -> None:
     """[facts.phi] sensitive: psychotherapy notes weigh more than a chart."""
     facts = '[facts.phi]\nmodels = ["SessionNote"]\nsensitive = ["SessionNote"]\n'
     repo.commit({"agentreview.toml": facts})

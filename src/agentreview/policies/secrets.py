@@ -24,7 +24,9 @@ _NAME = r"(?:password|passwd|passphrase|pwd|secret|token|api[_-]?key|apikey|acce
 _ASSIGNED = re.compile(
     rf"""(?i)["']?({_NAME})["']?\]?\s*(?::=|=>|=|:)\s*(?:[bru]{{0,2}})(["'`])([^"'`\s]{{8,200}})\2"""
 )
-_UNQUOTED = re.compile(rf"(?i)^\s*(?:export\s+|-\s+)?([\w.-]{{0,40}}{_NAME})\s*[=:]\s*()([^\s\"'`#$<{{(,;]{{12,200}})\s*(?:#.*)?$")
+_UNQUOTED = re.compile(
+    rf"(?i)^\s*(?:export\s+|-\s+)?([\w.-]{{0,40}}{_NAME})\s*[=:]\s*()([^\s\"'`#$<{{(,;]{{12,200}})\s*(?:#.*)?$"
+)
 _CONFIG = re.compile(r"(?:^|/)(?:\.env[\w.-]*|[^/]*\.(?:env|ini|cfg|conf|properties|ya?ml|toml|json|tfvars))$")
 # Stand-ins: words that say so, whatever is around them; and values that are words, or nothing but one character.
 _STAND_IN = re.compile(
