@@ -178,8 +178,8 @@ BLOCKED: 1 finding must be cleared before this change goes in (1 high data)
         (verdict(files=1), "PASSED: 1 file reviewed, 0 not reviewed"),
         (verdict(OLD, files=3), "PASSED: 3 files reviewed, 0 not reviewed, 1 existing"),
         (
-            verdict(files=3, skipped=(skipped("b.md"), skipped("x.py", "does not parse"), skipped())),
-            "PASSED: 3 files reviewed, 3 not reviewed (language: 2, does not parse: 1; -v lists them)",
+            verdict(files=3, skipped=(skipped("b.md"), skipped("x.py", "excluded"), skipped())),
+            "PASSED: 3 files reviewed, 3 not reviewed (language: 2, excluded: 1; -v lists them)",
         ),
         (
             verdict(files=0, skipped=(skipped(),)),
@@ -335,3 +335,9 @@ def test_without_a_frame_the_excerpt_is_shown():
 def test_a_file_without_comments_gets_no_advice_to_write_one():
     report = render(verdict(finding(path="fixtures/patients.json", unit="")))
     assert "waive: this kind of file has no comments; a person can set hipaa.audit-phi-read to advisory" in report
+
+
+@pytest.mark.parametrize("reason", ["does not parse", "too large", "generated"])
+def test_code_that_could_not_be_reviewed_is_named_on_every_pass(reason):
+    """A count is easily overlooked, and this is where something could hide."""
+    assert f"app/views.py: {reason}" in render(verdict(files=3, skipped=(skipped("app/views.py", reason),)))

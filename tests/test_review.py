@@ -305,8 +305,7 @@ def test_a_language_nobody_reads_yet_is_listed(repo):
 def test_what_was_skipped_is_in_every_report(repo):
     answer = staged(repo, {"app/broken.py": "def broken(:\n"})
     for kind, render in REPORTERS.items():
-        said = "1 not reviewed" if kind == "terminal" else "broken.py"
-        assert said in render(answer), kind
+        assert "broken.py" in render(answer), kind
 
 
 def test_a_mistake_in_the_configuration_of_the_tree_is_an_error_with_its_line(repo):

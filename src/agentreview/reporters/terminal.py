@@ -40,6 +40,8 @@ _ANSI = {
     "medium": "33",
     "low": "36",
 }
+# Code that would have been reviewed if it could have been: named on every pass, not only counted.
+_UNREAD_CODE = frozenset({"does not parse", "too large", "generated"})
 _RANK = {"blocking": 0, "advisory": 1, "existing": 2}
 
 
@@ -53,7 +55,11 @@ def render(
     untold = verdict.skipped or unfinished(verdict)
     if passed and quiet and not untold:
         return ""
-    told = verdict.notes or any(bucket(finding) != "existing" for finding in verdict.findings)
+    told = (
+        verdict.notes
+        or any(bucket(finding) != "existing" for finding in verdict.findings)
+        or any(skip.reason in _UNREAD_CODE for skip in verdict.skipped)
+    )
     if passed and not verbose and not unfinished(verdict) and (quiet or not told):
         return _one_line(verdict, paint) + "\n"
     lines = [
