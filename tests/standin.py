@@ -9,7 +9,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-SCRIPT = """#!{python} -I
+# A first line that both sh and Python understand: a #! line cannot name an interpreter with a space in its path.
+SCRIPT = """#!/bin/sh
+'''exec' "{python}" -I "$0" "$@"
+' '''
 import os, subprocess, sys, types
 import agentreview.version
 from agentreview import git, snapshot

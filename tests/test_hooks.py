@@ -693,3 +693,16 @@ def test_the_installed_command_blocks_what_a_policy_forbids_and_passes_what_it_a
         assert done.returncode == expected, done.stderr.decode()
         assert (b"hipaa.phi-in-logs" in done.stderr) is bool(expected)
         assert b"Traceback" not in done.stderr
+
+
+def test_the_hooks_report_is_coloured_by_the_same_rules_as_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """FORCE_COLOR colours it also into a pipe (CI logs), and NO_COLOR wins."""
+    from agentreview.review import render_for_hook
+    from factories import finding, verdict
+
+    blocked = verdict(finding())
+    assert "\x1b[" not in render_for_hook(blocked)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "\x1b[" in render_for_hook(blocked)
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b[" not in render_for_hook(blocked)

@@ -198,19 +198,9 @@ def last_verdict(repo: Repository) -> Verdict | None:
 
 def render_for_hook(verdict: Verdict) -> str:
     """The report a commit shows: in full when it blocks, one line when it passes."""
-    import os
     import sys
 
+    from agentreview.console import colored, width
     from agentreview.reporters import REPORTERS
 
-    color = sys.stderr.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
-    return REPORTERS["terminal"](verdict, color=color, width=_width())
-
-
-def _width() -> int:
-    import os
-
-    try:
-        return max(60, min(os.get_terminal_size(2).columns, 120))
-    except OSError:
-        return 100
+    return REPORTERS["terminal"](verdict, color=colored(sys.stderr, "auto"), width=width(sys.stderr))
