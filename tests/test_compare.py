@@ -226,3 +226,24 @@ def test_the_order_of_the_files_does_not_matter():
     a, b = change("a/views.py", INVOICE, INVOICE_BARE), change("b/views.py", None, AFTER)
     assert {short(c) for c in reviewed(a, b).claims} == {short(c) for c in reviewed(b, a).claims}
     assert replace(verdict(a, b), seconds=0) == replace(verdict(b, a), seconds=0)
+
+
+# -- what was not reviewed vouches for nothing ------------------------------------------------------------------------
+
+
+def test_a_minified_file_unfolded_is_new_code():
+    """It was skipped while it was one line, so nothing in it is old debt."""
+    handler = (
+        'const express=require("express");const {prisma}=require("./db");const router=express.Router();'
+        'router.get("/patients/:id",async(req,res)=>{'
+        "const p=await prisma.patient.findFirst({where:{id:req.params.id}});res.json(p)});"
+    )
+    minified = handler + 'var x="' + "a " * 15_000 + '";\n'
+    found = reviewed(change("src/r.js", minified, handler.replace(";", ";\n")))
+    assert [c for c in found.claims if c.claim.rule == "hipaa.audit-phi-read" and not c.existing]
+
+
+def test_a_file_that_was_too_large_is_new_code_when_it_is_not_any_more():
+    long = IMPORTS + UNAUDITED + "# more\n" * 25_000
+    found = reviewed(change("clinic/views.py", long, IMPORTS + UNAUDITED))
+    assert [c for c in found.claims if not c.existing]

@@ -390,3 +390,32 @@ def test_a_change_is_not_judged_by_the_switches_it_brings(repo: Any, settings: s
 
     assert done.code == 1, done
     assert "conduct.gate-tampered" in done.out
+
+
+def test_a_rename_onto_the_configuration_does_not_bring_its_own_judge(repo: Any) -> None:
+    repo.commit({"docs/x.toml": '[packs]\nconduct = "off"\nhipaa = "off"\n'})
+    repo.git("mv", "docs/x.toml", "agentreview.toml")
+    repo.stage(BAD)
+
+    done = agentreview(cwd=repo.path)
+
+    assert (done.code, "conduct.gate-tampered" in done.out) == (1, True), done
+
+
+def test_a_pack_that_is_off_is_counted_and_no_alarm(repo: Any) -> None:
+    repo.commit({"agentreview.toml": '[packs]\ntenancy = "off"\n'})
+    repo.stage(GOOD)
+
+    done = agentreview(cwd=repo.path)
+
+    assert (done.code, "Did not finish" in done.out) == (0, False)
+    assert "off: policy:tenancy" in done.out
+
+
+def test_code_that_nobody_reads_is_counted(repo: Any) -> None:
+    """Templates, notebooks, schemas and infrastructure are code that is not reviewed, not nothing to review."""
+    repo.stage({"t.html": "<p>\n", "n.ipynb": "{}\n", "schema.prisma": "model P { id Int }\n", "m.tf": "x = 1\n"})
+
+    done = agentreview(cwd=repo.path)
+
+    assert done.out == "PASSED: no file reviewed, 4 not reviewed (language: 4; -v lists them)\n"

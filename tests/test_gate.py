@@ -224,3 +224,22 @@ def test_a_file_full_of_mentions_is_read_in_linear_time():
     started = time.process_time()
     reviewed(changed)
     assert time.process_time() - started < 5
+
+
+def test_a_loosening_that_comes_by_a_rename_is_found():
+    """The text was there before under another name, where nothing obeyed it."""
+    text = '[packs]\nhipaa = "off"\nconduct = "off"\n'
+    assert [c.hit for c in found("agentreview.toml", text, text, old_path="docs/x.toml")] == [Hit.VIOLATION] * 2
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "text"),
+    [
+        (".github/workflows/ci.yml", "docs/ci.yml", WORKFLOW),
+        (".pre-commit-config.yaml", "docs/hooks.yaml", PRE_COMMIT),
+        (".github/CODEOWNERS", "docs/owners.txt", "agentreview.toml @owners\n"),
+    ],
+)
+def test_a_gate_file_moved_to_where_nothing_reads_it_is_found(old, new, text):
+    assert found(new, text, text, old_path=old)
+    assert found(old.replace("ci.yml", "other.yml"), text, text, old_path=old) == []

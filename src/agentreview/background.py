@@ -96,29 +96,34 @@ class Reviewer:
 
 
 def _serve(pipe: int, answer: int) -> None:
-    from agentreview.compute import compute, warm
-
-    problem: AgentReviewError | None = None
+    failed: Exception | None = None
     try:
+        from agentreview.compute import compute, warm
+
         warm()
-    except AgentReviewError as error:
-        problem = error
+    except Exception as error:  # noqa: BLE001 - told when somebody asks, like what fails in the review itself
+        failed = _carried(error)
     message = _receive(pipe)
     if message is None:
         return
     snapshot, files, wants_progress = message
     report = (lambda done, total: _send(answer, ("progress", (done, total)))) if wants_progress else None
-    try:
-        if problem is not None:
-            raise problem  # noqa: TRY301 - answered below like one of the review itself
-        reply: tuple[str, Any] = ("verdict", compute(snapshot, files, report))
-    except AgentReviewError as error:
-        reply = ("error", error)
-    except Exception as error:  # noqa: BLE001 - a bug must reach the parent, which reports it in one line
-        import traceback
+    if failed is None:
+        try:
+            _send(answer, ("verdict", compute(snapshot, files, report)))
+        except Exception as error:  # noqa: BLE001 - a bug must reach the parent, which reports it in one line
+            failed = _carried(error)
+    if failed is not None:
+        _send(answer, ("error", failed))
 
-        reply = ("error", RuntimeError("".join(traceback.format_exception(error))))
-    _send(answer, reply)
+
+def _carried(error: Exception) -> Exception:
+    """What crosses the pipe: expected errors whole, anything else as the text of its traceback."""
+    if isinstance(error, AgentReviewError):
+        return error
+    import traceback
+
+    return RuntimeError("".join(traceback.format_exception(error)))
 
 
 def _send(pipe: int, value: object) -> None:

@@ -36,11 +36,12 @@ def compute(snapshot: Snapshot, files: Mapping[str, bytes], progress: Progress |
 
 def _guard(snapshot: Snapshot, files: Mapping[str, bytes], config: Config) -> Config:
     """The configuration the change started from: a change cannot switch off the policy that looks at the switch."""
-    changed = {c.path: c for c in snapshot.changes if c.path in files or c.status == "D"}
-    if not any(path in changed for path in (CONFIG_NAME, PYPROJECT_NAME)):
+    names = (CONFIG_NAME, PYPROJECT_NAME)
+    touched = [(c, name) for c in snapshot.changes for name in names if name in (c.path, c.old_path)]
+    if not touched:
         return config
-    before = {path: content for path, content in files.items() if path not in changed}
-    before.update((path, c.before) for path, c in changed.items() if c.before is not None)
+    held = {name: change.content_before(name) for change, name in touched}
+    before = {name: text for name, text in {**files, **held}.items() if text is not None}
     try:
         return load_config(before.get, known_policies=load().ids())
     except ConfigError:
@@ -66,10 +67,13 @@ def review_snapshot(
     runs = []
     for pack in sorted({p.pack for p in catalogue.policies}):
         ids = tuple(p.id for p in catalogue.policies if p.pack == pack and config.level(p.id) is not Level.OFF)
-        outcome = Outcome.FAILED if failed and ids else Outcome.COMPLETED if ids else Outcome.SKIPPED
+        outcome = Outcome.FAILED if failed and ids else Outcome.COMPLETED if ids else Outcome.OFF
         reason = "; ".join(failed) if failed and ids else "" if ids else f"switched off in {config.path}"
+        agent = f"policy:{pack}"
         runs.append(
-            AgentRun(agent=f"policy:{pack}", digest=catalogue.digest, outcome=outcome, reason=reason, rules=ids)
+            AgentRun(
+                agent=agent, digest=catalogue.digest, outcome=outcome, required=bool(ids), reason=reason, rules=ids
+            )
         )
     used = {f.rule for f in settled}
     return Verdict(

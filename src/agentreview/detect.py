@@ -116,7 +116,6 @@ class _Seen:
         self.found: dict[str, dict[str, list[Found]]] = {}
         self.counts: dict[str, Counter[str]] = {}
         self.models: list[Model] = []
-        self.defined: set[str] = set()
         self.everything: list[tuple[str, str, int, str]] = []  # automatic audit that names no model
 
     def add(self, fact: str, value: str, path: str, line: int, text: str) -> None:

@@ -98,6 +98,14 @@ class FileChange:
     hunks: tuple[Hunk, ...] = ()
     opaque: str | None = None
 
+    def content_before(self, path: str) -> bytes | None:
+        """What ``path`` itself held before the change: a file renamed onto it brings another one's text."""
+        return self.before if (self.old_path or self.path) == path else None
+
+    def content_after(self, path: str) -> bytes | None:
+        """What ``path`` itself holds after the change: nothing when it was renamed away."""
+        return self.after if self.path == path else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
@@ -220,11 +228,12 @@ class Skipped:
 
 
 class Outcome(str, Enum):
-    """How an agent's run ended."""
+    """How an agent's run ended. SKIPPED and FAILED wanted to look and could not; OFF was left out by the configuration."""
 
     COMPLETED = "completed"
     SKIPPED = "skipped"
     FAILED = "failed"
+    OFF = "off"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,6 @@
 """Review a change and record the verdict: the only module that knows the edges and the core.
 
-:func:`judge_index` is what hooks and the command line call: look the verdict up, else :func:`review` it, then keep it.
+:func:`judge_index` is what hooks and the command line call: look the verdict up, else have it reviewed (:mod:`agentreview.background`), then keep it.
 The verdict is a function of (base tree, tree, version): configuration and waivers are in the tree.
 """
 
@@ -102,9 +102,10 @@ def _judge(
         if snapshot is None or limit is not None:
             snapshot = _snapshot(repo, base, tree, branch, source, limit)
         verdict = replace(reviewer.verdict(snapshot, files, progress), version=version)
-        warning = record(store, verdict, version)
-        if warning:
-            verdict = replace(verdict, notes=(*verdict.notes, warning))
+        if verdict.decision is not Decision.INCOMPLETE:  # what could not be reviewed may be reviewable next time
+            warning = store.save(base, tree, version, verdict.decision.value, _body(verdict))
+            if warning:
+                verdict = replace(verdict, notes=(*verdict.notes, warning))
     _remember(repo, verdict)
     return verdict
 
@@ -136,23 +137,13 @@ def read_config(repo: Repository, tree: str) -> Config:
     return load_config(files.get, known_policies=load().ids())
 
 
-def review(snapshot: Snapshot, config: Config, *, progress: Progress | None = None) -> Verdict:
-    """Compute the verdict of a snapshot in this process."""
-    from agentreview.compute import review_snapshot
-
-    return review_snapshot(snapshot, config, progress)
-
-
 # -- keeping -------------------------------------------------------------------------------------------------------
 
 
-def record(store: Store, verdict: Verdict, version: str) -> str | None:
-    """Keep a finished verdict for every worktree. Returns a warning when that was not possible."""
-    if verdict.decision is Decision.INCOMPLETE:
-        return None
+def _body(verdict: Verdict) -> bytes:
     from agentreview.reporters.jsonreport import dumps
 
-    return store.save(verdict.base, verdict.tree, version, verdict.decision.value, dumps(verdict).encode("ascii"))
+    return dumps(verdict).encode("ascii")
 
 
 def _known(store: Store, base: str, tree: str, version: str) -> Verdict | None:
@@ -171,14 +162,12 @@ def _remember(repo: Repository, verdict: Verdict) -> None:
     """Keep this worktree's last verdict for `explain`. Losing it costs an explanation, never a verdict."""
     import os
 
-    from agentreview.reporters.jsonreport import dumps
-
     path = f"{repo.state_dir}/{LAST}"
     temporary = f"{path}.{os.getpid()}"
     try:
         os.makedirs(repo.state_dir, exist_ok=True)  # noqa: PTH103 - the hook path
-        with open(temporary, "w", encoding="ascii") as file:  # noqa: PTH123
-            file.write(dumps(verdict))
+        with open(temporary, "wb") as file:  # noqa: PTH123
+            file.write(_body(verdict))
         os.replace(temporary, path)  # noqa: PTH105
     except OSError:
         with suppress(OSError):

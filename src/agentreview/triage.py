@@ -26,7 +26,7 @@ def decide(findings: Iterable[Finding], runs: Iterable[AgentRun]) -> Decision:
     """BLOCK when anything blocks; else INCOMPLETE when something required did not finish; else PASS."""
     if any(f.status is Status.BLOCKING for f in findings):
         return Decision.BLOCK
-    if any(r.required and r.outcome is Outcome.FAILED for r in runs):
+    if any(r.required and r.outcome in (Outcome.FAILED, Outcome.SKIPPED) for r in runs):
         return Decision.INCOMPLETE
     return Decision.PASS
 

@@ -107,13 +107,13 @@ class _Worker:
 
     def finish(self, results: dict[int, FileResult]) -> list[int]:
         """Reap the child; the file it died on is failed with the reason. Returns the files that are left."""
+        waited = not self.ended  # it said nothing for too long, and is ended here
         status = self.kill()
         if not self.todo:
             return []
         # A child that died before it announced a file would die again on the first one.
         guilty = self.current if self.current in self.todo else self.todo[0]
-        ended_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
-        slow = ended_by in (signal.SIGPROF, signal.SIGKILL)
+        slow = waited or (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGPROF)
         reason = (
             f"not checked within {self.limit:g} s of processor time ([limits] file_seconds)"
             if slow

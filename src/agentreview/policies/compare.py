@@ -97,12 +97,13 @@ def review_file(change: FileChange, engine: Engine) -> FileResult:
         return result
     before = None
     old_path = change.old_path or change.path
-    # What was not reviewed under its old name cannot vouch for anything: renaming notes.txt or views.generated.py to
-    # views.py, or moving a file out of an excluded folder, must not turn everything in it into old debt.
+    # What was not reviewed cannot vouch for anything: renaming notes.txt to views.py, moving a file out of an excluded
+    # folder, unfolding a minified one or shortening one that was too large must not turn everything in it into old debt.
     if (
         change.before is not None
         and language_of(old_path, change.before) is not None
-        and generated(old_path, change.before) != "by its name"
+        and not generated(old_path, change.before)
+        and not _too_large(change.before, engine)
         and not matches(old_path, engine.config.exclude)
     ):
         old = engine.analyse(change.path, change.before)
@@ -132,7 +133,7 @@ def _version(change: FileChange, content: bytes | None, engine: Engine, result: 
         result.skipped = Skipped(path=change.path, reason=change.opaque)
         return None
     if language_of(change.path, content) is not None:
-        if len(content) > limits.max_file_bytes or content.count(b"\n") > limits.max_lines:
+        if _too_large(content, engine):
             result.skipped = Skipped(
                 path=change.path,
                 reason="too large",
@@ -157,6 +158,11 @@ def _version(change: FileChange, content: bytes | None, engine: Engine, result: 
     elif found.reason != "not code":
         result.skipped = Skipped(path=change.path, reason=found.reason, detail=found.detail)
     return None
+
+
+def _too_large(content: bytes, engine: Engine) -> bool:
+    limits = engine.config.limits
+    return len(content) > limits.max_file_bytes or content.count(b"\n") > limits.max_lines
 
 
 def _totals(before: Analysis | None, after: Analysis | None) -> dict[str, tuple[int, int]]:

@@ -43,14 +43,18 @@ _AROUND = (
 
 def scan(policy: Policy, check: Check, change: FileChange, known_policies: Collection[str]) -> list[Claim]:
     """Return claims about one changed file."""
-    before = _text(change.before) if not (change.opaque and change.status == "A") else ""
-    after = _text(change.after)
+    before, after = _text(change.before), _text(change.after)
     old_path = change.old_path or change.path
-    out = list(_configuration(policy, check, change, before, after, known_policies))
-    if _HOOK_FILES.search(old_path) or _HOOK_FILES.search(change.path):
-        out.extend(_hook_entries(policy, check, change, before, after))
+    out = list(_configuration(policy, check, change, known_policies))
+    # A step that is still written down, in a file that nothing runs any more, is a step that is gone.
+    out.extend(
+        _hook_entries(
+            policy, check, change,
+            before if _HOOK_FILES.search(old_path) else "", after if _HOOK_FILES.search(change.path) else "",
+        )
+    )  # fmt: skip
     if _OWNERS.search(old_path):
-        out.extend(_owners(policy, check, change, before, after))
+        out.extend(_owners(policy, check, change, before, after if _OWNERS.search(change.path) else ""))
     if _SCRIPTS.search(change.path) and after:
         out.extend(_ways_around(policy, check, change, after))
     return out
@@ -80,18 +84,17 @@ def _claim(
     )  # fmt: skip
 
 
-def _configuration(
-    policy: Policy, check: Check, change: FileChange, before: str, after: str, known: Collection[str]
-) -> Iterator[Claim]:
+def _configuration(policy: Policy, check: Check, change: FileChange, known: Collection[str]) -> Iterator[Claim]:
     for name, table in _CONFIGS.items():
         if name not in (change.path, change.old_path):
             continue
+        before, after = _text(change.content_before(name)), _text(change.content_after(name))
         # By parsing: [tool] agentreview.packs… and [tool."agentreview"] are our table too.
         tables = [name != "pyproject.toml" or has_table(text.encode()) for text in (before, after)]
         if not any(tables):
             continue
         old = _config(before, name, known, table)
-        new = _config(after if change.path == name else "", name, known, table)
+        new = _config(after, name, known, table)
         if new is None:
             continue  # reading the configuration reports that itself
         first = not before.strip() or not tables[0]

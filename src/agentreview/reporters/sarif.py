@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from agentreview.model import Decision, Evidence, Finding, Origin, Outcome, Rule, Severity, Status, Verdict
-from agentreview.reporters.summary import EXIT_CODES, advice, decision_line, tally, unfinished
+from agentreview.reporters.summary import EXIT_CODES, advice, decision_line, switched_off, tally, unfinished
 from agentreview.reporters.text import escape
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -180,7 +180,7 @@ def _invocation(verdict: Verdict) -> Json:
     notes = []
     if verdict.decision is Decision.INCOMPLETE:
         notes.append(_notification("incomplete", "error", decision_line(verdict)))
-    for run in unfinished(verdict):
+    for run in (*unfinished(verdict), *switched_off(verdict)):
         level = "error" if run.required else "warning" if run.outcome is Outcome.FAILED else "note"
         reason = run.reason or "no reason given"
         text = f"agent {run.agent} {run.outcome.value}: {reason}; {advice(run)}"

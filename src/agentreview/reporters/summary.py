@@ -36,16 +36,28 @@ def count(number: int, noun: str) -> str:
 
 
 def unfinished(verdict: Verdict) -> list[AgentRun]:
-    """Return the runs that did not complete, the required ones first."""
-    return sorted(
-        (run for run in verdict.runs if run.outcome is not Outcome.COMPLETED), key=lambda run: not run.required
-    )
+    """Return the runs that should have completed and did not, the required ones first."""
+    done = (Outcome.COMPLETED, Outcome.OFF)
+    return sorted((run for run in verdict.runs if run.outcome not in done), key=lambda run: not run.required)
+
+
+def switched_off(verdict: Verdict) -> list[AgentRun]:
+    """Return the runs that the configuration leaves out: nothing went wrong, and it is counted all the same."""
+    return [run for run in verdict.runs if run.outcome is Outcome.OFF]
+
+
+def off_line(verdict: Verdict) -> str:
+    """``, off: policy:tenancy``, or nothing."""
+    names = [run.agent for run in switched_off(verdict)]
+    return f", off: {', '.join(names)}" if names else ""
 
 
 def advice(run: AgentRun) -> str:
     """Say what to do about a run that did not complete."""
     if run.outcome is Outcome.FAILED:
         return "run `agentreview run` to try again; `agentreview doctor` checks the set-up"
+    if run.outcome is Outcome.OFF:
+        return "it did not look at this change; switch it on there to have it reviewed"
     return "it did not look at this change; `agentreview doctor` says what it needs to run"
 
 
@@ -80,7 +92,7 @@ def counts_line(verdict: Verdict) -> str:
     counts = tally(verdict)
     words = {"blocking": "blocked"}
     parts = [f"{number} {words.get(name, name)}" for name, number in counts.items()]
-    return ", ".join([*parts, f"{count(verdict.files, 'file')} reviewed"])
+    return ", ".join([*parts, f"{count(verdict.files, 'file')} reviewed"]) + off_line(verdict)
 
 
 def decision_line(verdict: Verdict) -> str:

@@ -17,6 +17,7 @@ from agentreview.reporters.summary import (
     counts_line,
     decision_line,
     handles,
+    off_line,
     skipped_by_reason,
     tally,
     unfinished,
@@ -68,7 +69,7 @@ def render(
         *_not_reviewed(verdict, paint, verbose=verbose),
         *_agents(verdict, paint, width),
         *([] if quiet else _notes(verdict, paint, width)),
-        counts_line(verdict) + (" (already judged: from the store)" if verdict.cached else ""),
+        escape(counts_line(verdict)) + (" (already judged: from the store)" if verdict.cached else ""),
         paint(escape(decision_line(verdict)), _decision_style(verdict)),
     ]
     return "\n".join(map(defuse, lines)) + "\n"
@@ -83,7 +84,8 @@ def _one_line(verdict: Verdict, paint: Paint) -> str:
     read = f"{count(verdict.files, 'file') if verdict.files else 'no file'} reviewed"
     found = [f", {number} {name}" for name, number in tally(verdict).items() if number and name != "skipped"]
     passed = paint("PASSED", _decision_style(verdict))
-    return f"{passed}: {read}, {len(verdict.skipped)} not reviewed{because}{''.join(found)}"
+    off = escape(off_line(verdict))
+    return f"{passed}: {read}, {len(verdict.skipped)} not reviewed{because}{''.join(found)}{off}"
 
 
 def _decision_style(verdict: Verdict) -> str:

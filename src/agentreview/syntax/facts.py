@@ -38,7 +38,6 @@ class Fact:
     bulk: bool = False
     dynamic: bool = False
     tainted: bool = False
-    explicit: bool = False
     text: str = ""
     labels: tuple[tuple[str, str], ...] = ()
     framework: str = ""

@@ -16,12 +16,12 @@ CONCEPTS = frozenset(
     "endpoint job authn opening object-check audit audit-off read write delete raw-sql log respond raise send request "
     "caller redact membership scope deny validate generic-read generic-write trail token-check".split()
 )
+# These say what an expression is, for the evaluator of values: they are no facts of their own.
+VALUES = frozenset({"request", "caller", "redact"})
 KINDS = frozenset(
     "call decorator base attribute method function_param route file param annotation keyword import".split()
 )
-MODIFIERS = frozenset(
-    "single bulk object where unless_where value unless argument resource of function explicit phi".split()
-)
+MODIFIERS = frozenset("single bulk object where unless_where value unless argument resource of function".split())
 
 
 @dataclass(slots=True, eq=False, repr=False)

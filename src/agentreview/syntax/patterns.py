@@ -77,11 +77,6 @@ class Glob:
     anything: bool = False
     _regex: re.Pattern[str] | None = None
 
-    @property
-    def literal_only(self) -> bool:
-        """Whether every alternative is a plain name."""
-        return not (self.prefixes or self.suffixes or self.inner or self.wild or self.anything)
-
     def matches(self, name: str) -> bool:
         """Whether the name is one of the alternatives."""
         if name in self.literals or self.anything or name.startswith(self.prefixes) or name.endswith(self.suffixes):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from agentreview.syntax.facts import Analysis, Endpoint, Fact, UnitFacts
-from agentreview.syntax.frameworks import Entry, LazyEntry, Matchers
+from agentreview.syntax.frameworks import VALUES, Entry, LazyEntry, Matchers
 from agentreview.syntax.lexicon import Lexicon, resource_name
 from agentreview.syntax.names import (
     compiled,
@@ -22,18 +22,7 @@ from agentreview.syntax.names import (
 from agentreview.syntax.patterns import Link, chain, names
 from agentreview.syntax.scope import Scope
 from agentreview.syntax.tree import Expr, Module, Param, Stmt, Unit, subexpressions
-from agentreview.syntax.values import NOTHING, Evaluator, Value
-
-_VALUES = frozenset(
-    {"request", "caller", "redact"}
-)  # say what an expression is; the evaluator uses them, they are no facts
-_NOT_INPUT = frozenset(
-    "self cls this request req res response reply next session db conn info context ctx user current_user currentUser background_tasks "
-    "websocket settings tx client logger log args".split()
-)
-_SERVICE_TYPES = frozenset(
-    "Session AsyncSession Request Response HttpRequest HttpResponse BackgroundTasks User CurrentUser Connection WebSocket NextFunction NextResponse NextRequest Settings".split()
-)
+from agentreview.syntax.values import NOTHING, Value
 
 _HOOK_DECORATORS = frozenset({"before_request", "before_app_request", "middleware"})
 
@@ -141,19 +130,19 @@ class Reader:
                 if entry.framework in self.active and self.conditions(entry, part):
                     _, captured, argument = pattern.match(part)
                     out.append((entry, captured, argument))
-            if any(entry.concept not in _VALUES for entry, _, _ in out) or (out and size == len(links)):
+            if any(entry.concept not in VALUES for entry, _, _ in out) or (out and size == len(links)):
                 return out
         return []
 
     def classify(self, links: list[Link]) -> frozenset[str]:
-        """Concepts of :data:`_VALUES` that any prefix of the chain spells."""
+        """Concepts of :data:`VALUES` that any prefix of the chain spells."""
         key = names(links)
         known = self.concepts_memo.get(key)
         if known is None:
             found = set()
             for size in range(len(links), 0, -1):
                 for _, value in self.matchers.calls.candidates(links[:size]):
-                    if isinstance(value, LazyEntry) and value.concept in _VALUES and value.framework in self.active:
+                    if isinstance(value, LazyEntry) and value.concept in VALUES and value.framework in self.active:
                         found.add(value.concept)
             known = self.concepts_memo[key] = frozenset(found)
         return known
@@ -164,7 +153,7 @@ class Reader:
         if (
             entry.kind == "call"
             and links[-1].args is None
-            and entry.concept not in _VALUES
+            and entry.concept not in VALUES
             and entry.concept != "scope"
             and (entry.concept != "authn" or not links[-1].name.startswith("is"))  # request.user.is_staff asks too
         ):
@@ -205,7 +194,7 @@ class Reader:
     def fact(self, entry: Entry, unit: Unit, expr: Expr, links: list[Link]) -> Fact:
         return Fact(
             entry.concept, unit, expr.start, expr.end, expr.line, expr.end_line, names(links)[-100:],
-            single=entry.single, bulk=entry.bulk, framework=entry.framework, explicit=entry.concept == "opening",
+            single=entry.single, bulk=entry.bulk, framework=entry.framework,
         )  # fmt: skip
 
     # -- classes -----------------------------------------------------------------------------------------------
@@ -213,7 +202,6 @@ class Reader:
     def class_values(self, unit: Unit) -> dict[str, Value]:
         """``self.x`` of a class: repositories by type, the model of a generic view."""
         env: dict[str, Value] = {}
-        evaluator = Evaluator(self.lexicon, self.classify)
         for stmt in unit.body:
             if stmt.kind == "assign" and stmt.targets and stmt.targets[0].kind == "name":
                 name = stmt.targets[0].name
@@ -235,7 +223,6 @@ class Reader:
             row = replace(main, record=True)
             for name in ("get_object", "get_queryset", "object", "queryset", "model"):
                 env.setdefault(f"self.{name}", row)
-        del evaluator
         return env
 
     def class_facts(self, unit: Unit, own: UnitFacts) -> None:
@@ -276,7 +263,6 @@ class Reader:
                     stmt.end_line,
                     call,
                     framework=entry.framework,
-                    explicit=entry.concept == "opening",
                 )
 
     def named_endpoint(self, unit: Unit) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from agentreview.syntax.facts import Endpoint, Fact, UnitFacts
-from agentreview.syntax.frameworks import Entry
+from agentreview.syntax.frameworks import VALUES, Entry
 from agentreview.syntax.lexicon import resource_name
 from agentreview.syntax.names import class_rows
 from agentreview.syntax.patterns import Link, chain, names
@@ -20,16 +20,6 @@ if TYPE_CHECKING:
 
 _DATA = frozenset({"read", "write", "delete"})
 _SINKS = frozenset({"log", "raise", "respond", "send"})
-_VALUES = frozenset(
-    {"request", "caller", "redact"}
-)  # say what an expression is; the evaluator uses them, they are no facts
-_NOT_INPUT = frozenset(
-    "self cls this request req res response reply next session db conn info context ctx user current_user currentUser background_tasks "
-    "websocket settings tx client logger log args".split()
-)
-_SERVICE_TYPES = frozenset(
-    "Session AsyncSession Request Response HttpRequest HttpResponse BackgroundTasks User CurrentUser Connection WebSocket NextFunction NextResponse NextRequest Settings".split()
-)
 _FILTERS = frozenset("filter filter_by where andWhere exclude get_queryset scoped".split())
 _COMPARISONS = frozenset({"==", "!=", "===", "!==", "is", "is not", "in", "not in", "<>"})
 _CREATES = frozenset(
@@ -109,8 +99,7 @@ class Spelling:
         left, right = self.evaluator.value(expr.items[0]), self.evaluator.value(expr.items[1])
         if left.caller == right.caller:
             return
-        side, other = (expr.items[0], right) if left.caller else (expr.items[1], left)
-        del other
+        side = expr.items[0] if left.caller else expr.items[1]
         foreign = expr.items[1] if side is expr.items[0] else expr.items[0]
         if (
             foreign.kind not in ("name", "attr", "sub", "call")
@@ -195,7 +184,7 @@ class Spelling:
                 self.route(entry, expr, links)
                 continue
             concept = entry.concept
-            if concept in _VALUES or concept in drop or concept in seen:
+            if concept in VALUES or concept in drop or concept in seen:
                 continue
             seen.add(concept)
             fact = self.reader.fact(entry, self.unit, expr, links)
@@ -379,7 +368,7 @@ class Spelling:
         for entry, _, _ in (*self.reader.entries(links, decorator=True), *self.reader.entries(links)):
             if (
                 entry.concept not in _DATA
-                and entry.concept not in _VALUES
+                and entry.concept not in VALUES
                 and entry.kind != "route"
                 and not any(f.concept == entry.concept for f in out)
             ):
