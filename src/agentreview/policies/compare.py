@@ -25,7 +25,18 @@ from agentreview.syntax.parse import NotReviewed, generated, language_of, parse_
 from agentreview.syntax.tree import Unit
 
 # Concepts whose disappearance matters; counted per file so that a move within the change stays silent.
-COUNTED = ("audit", "trail", "authn", "object-check", "membership", "scope", "token-check", "validate", "redact")
+COUNTED = (
+    "audit",
+    "trail",
+    "authn",
+    "object-check",
+    "membership",
+    "scope",
+    "token-check",
+    "validate",
+    "redact",
+    "sanitize",
+)
 
 
 @dataclass(slots=True, eq=False)

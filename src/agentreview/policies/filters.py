@@ -8,10 +8,11 @@ from agentreview.facts import Facts
 from agentreview.globs import matches as path_matches
 from agentreview.policies.claims import View
 from agentreview.policies.load import Check, Policy
+from agentreview.policies.loosened import own_statements
 from agentreview.syntax.facts import Fact
 from agentreview.syntax.patterns import glob
 from agentreview.syntax.reach import own_and_helpers
-from agentreview.syntax.tree import Unit
+from agentreview.syntax.tree import Unit, expressions, subexpressions
 
 _READS = frozenset({"read", "generic-read"})
 
@@ -106,9 +107,37 @@ def passes(fact: Fact, check: Check, view: View, unit: Unit) -> bool:
             f.concept in str(value).split("|") and f.phi >= fact.phi for f in own_and_helpers(view.analysis, unit)
         ):
             return False
+        if key == "named" and not _NAMED[str(value)].search(" ".join(given_names(fact))):
+            return False
         if key == "text" and not glob(str(value)).matches(fact.text if fact.text else fact.call):
             return False
     return True
+
+
+# What a value is for, by the names around it: the function, the variable, the field, the keyword.
+_NAMED = {
+    "credential": re.compile(
+        r"(?i)token|secret|passw|passcode|passphrase|\botp|_otp|otp_|verification_?code|reset_?code|invite_?code|confirm\w*_?code|auth\w*_?code|access_?code|access_?key|api_?key|\bpin\b|pin_?code|nonce|\bsalt\b|_salt|csrf|\bstate\b|session_?id|session_?key|signing_?key|share_?(?:key|id|link)|magic_?link|credential|verifier|\bcode_?challenge"
+    ),
+}
+
+
+def given_names(fact: Fact) -> list[str]:
+    """Names a value is given on its way out of the statement: targets, keywords, keys, the function it is returned from."""
+    unit = fact.unit
+    out: list[str] = []
+    returned = False
+    for stmt in own_statements(unit):
+        if not stmt.start <= fact.start < stmt.end or stmt.body:
+            continue
+        out.extend(name for target in stmt.targets for name in (target.name,) if name)
+        returned = returned or stmt.kind == "return"
+        for expr in expressions(stmt):
+            for sub in subexpressions(expr):
+                out.extend(a.name for a in sub.args if a.name and a.value.start <= fact.start < a.value.end)
+    if returned or not out:
+        out.append(unit.name)
+    return out
 
 
 def _class_limits(view: View, unit: Unit) -> bool:

@@ -23,13 +23,15 @@ from agentreview.model import Hit, Rule, Severity
 from agentreview.syntax.frameworks import CONCEPTS, Framework, compile_framework
 from agentreview.version import data_directory
 
-FORMS = frozenset({"require", "present", "flow", "removed", "swallow", "input", "secrets", "gate", "match"})
-_FORMAT = 2  # of the compiled cache
+FORMS = frozenset({"require", "present", "flow", "removed", "swallow", "input", "secrets", "gate", "match", "loosened"})
+_FORMAT = 3  # of the compiled cache
 _KEYS = frozenset("id title severity cwe references needs fix checks skip superseded_by".split())
 _CHECK_KEYS = frozenset(
     "form hit in when require unless message from into concepts siblings language rule severity cwe fix silent".split()
 )
-_WHEN_KEYS = frozenset("concepts resource keyed single bulk scoped owned dynamic tainted text explicit also".split())
+_WHEN_KEYS = frozenset(
+    "concepts resource keyed single bulk scoped owned dynamic tainted text explicit also about named".split()
+)
 PLACES = frozenset("endpoint unit class module any".split())
 SOURCES = frozenset("phi-field phi-object phi-name request-body secret".split())
 PATH_CLASSES = frozenset("tests migrations commands seeds docs types".split())

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agentreview.model import Claim, Evidence, FileChange, Hit, Hunk
 from agentreview.policies.claims import View, fill, is_set
 from agentreview.policies.load import Check, Policy
+from agentreview.policies.loosened import losses, vanished
 from agentreview.policies.paths import path_classes
 from agentreview.syntax.facts import Fact
-from agentreview.syntax.tree import Unit
+from agentreview.syntax.names import last_name
+from agentreview.syntax.tree import Module, Unit
 
 _DATA = frozenset({"read", "write", "delete", "raw-sql", "generic-read", "generic-write"})
 _DENIAL = re.compile(
@@ -34,6 +36,8 @@ def removals(policy: Policy, change: FileChange, before: View, after: View | Non
         return []
     out: list[Removal] = []
     for check in policy.checks:
+        if check.form == "loosened" and after is not None:
+            out.extend(_loosened(policy, check, change, before, after))
         if check.form == "removed":
             if after is None:
                 out.extend(_deleted_module(policy, check, change, before))
@@ -42,12 +46,41 @@ def removals(policy: Policy, change: FileChange, before: View, after: View | Non
     return out
 
 
+def _loosened(policy: Policy, check: Check, change: FileChange, before: View, after: View) -> Iterator[Removal]:
+    """Controls that are still there and hold less (:mod:`agentreview.policies.loosened`)."""
+    about = dict(check.when).get("about")
+    old_module, new_module = before.analysis.module, after.analysis.module
+    now = {u.qualname: u for u in new_module.units}
+    pairs = [(u, now[u.qualname]) for u in old_module.units if not u.anonymous and u.qualname in now]
+    found = [
+        (u, new, loss)
+        for u, new in pairs
+        if _differs(old_module, u, new_module, new)
+        for loss in losses(old_module, u, new_module, new)
+    ]
+    found += [(u, now[u.parent.qualname], loss) for u, loss in vanished(old_module, new_module) if u.parent is not None]
+    told: set[tuple[str, str]] = set()
+    for unit, new, loss in found:
+        if loss.kind != about or (loss.text, unit.name) in told:
+            continue
+        told.add((loss.text, unit.name))
+        gone = Fact("loosened", unit, 0, 0, loss.line, loss.line, f"{loss.what} {loss.text}".strip()[:200])
+        claim = _claim(policy, check, change, before, after, unit, new, gone, asked=not loss.sure)
+        yield Removal(replace(claim, identity=f"loosened:{loss.what}{loss.text}"[:300]), loss.concept)
+
+
+def _differs(before: Module, old: Unit, after: Module, new: Unit) -> bool:
+    return before.source[old.start : old.end] != after.source[new.start : new.end]
+
+
 def _units(policy: Policy, check: Check, change: FileChange, before: View, after: View) -> Iterator[Removal]:
     now = {u.qualname: u for u in after.analysis.module.units if id(u) in after.analysis.units}
     for unit in before.analysis.module.units:
         if id(unit) not in before.analysis.units:
             continue
         new = now.get(unit.qualname)
+        if new is None:
+            yield from _hook(policy, check, change, before, after, unit)
         if new is None or (unit.kind == "module" and "trail" not in check.concepts and "audit" not in check.concepts):
             continue
         old_own, new_own = before.analysis.own(unit).facts, after.analysis.own(new).facts
@@ -106,6 +139,31 @@ def _units(policy: Policy, check: Check, change: FileChange, before: View, after
                     _claim(policy, check, change, before, after, unit, new, gone, what="the refusal ", asked=asked),
                     "denial",
                 )
+
+
+def _hook(policy: Policy, check: Check, change: FileChange, before: View, after: View, unit: Unit) -> Iterator[Removal]:
+    """A method that the framework calls by itself is gone with the check in it, and its class is still there."""
+    cls = unit.parent
+    if unit.kind != "function" or cls is None or cls.kind != "class" or id(unit) in before.analysis.endpoints:
+        return
+    new = next((u for u in after.analysis.module.units if u.kind == "class" and u.qualname == cls.qualname), None)
+    if new is None or {last_name(b) for b in new.bases} != {last_name(b) for b in cls.bases}:
+        return  # another base class may do it now
+    if re.search(rf"\b{re.escape(unit.name)}\b", after.analysis.module.source) or re.search(
+        rf"(?:self|this|cls)\.{re.escape(unit.name)}\b", before.analysis.module.source
+    ):
+        return
+    if any(f.concept in _DATA for f in before.analysis.own(unit).facts):
+        return
+    for concept in check.concepts:
+        gone = next(
+            (f for f in before.analysis.own(unit).facts if f.concept == concept and concept != "validate"), None
+        )
+        if gone is not None:
+            yield Removal(
+                _claim(policy, check, change, before, after, unit, new, gone, what=f"{unit.name} with "), concept
+            )
+            return
 
 
 def _missing(concept: str, old: list[Fact], new: list[Fact]) -> Fact | None:

@@ -14,7 +14,19 @@ from agentreview.syntax.tree import Expr, Unit
 MAX_HOPS = 3
 # What a module-level statement or a class lends to everything in it.
 CONTROLS = frozenset(
-    {"authn", "audit", "scope", "object-check", "membership", "opening", "trail", "token-check", "validate", "redact"}
+    {
+        "authn",
+        "audit",
+        "scope",
+        "object-check",
+        "membership",
+        "opening",
+        "trail",
+        "token-check",
+        "validate",
+        "redact",
+        "sanitize",
+    }
 )
 # Methods that run around every handler of a class.
 _CLASS_HOOKS = frozenset(

@@ -142,7 +142,11 @@ class Reader:
             found = set()
             for size in range(len(links), 0, -1):
                 for _, value in self.matchers.calls.candidates(links[:size]):
-                    if isinstance(value, LazyEntry) and value.concept in VALUES and value.framework in self.active:
+                    if (
+                        isinstance(value, LazyEntry)
+                        and (value.concept in VALUES or value.concept == "sanitize")
+                        and value.framework in self.active
+                    ):
                         found.add(value.concept)
             known = self.concepts_memo[key] = frozenset(found)
         return known

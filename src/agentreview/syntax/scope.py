@@ -20,6 +20,9 @@ _NOT_INPUT = frozenset(
     "self cls this request req res response reply next session db conn info context ctx user current_user currentUser background_tasks "
     "websocket settings tx client logger log args".split()
 )
+_INERT_TYPES = frozenset(
+    "int float bool UUID UUID4 Decimal date datetime number boolean Number bigint ObjectId".split()
+)
 _SERVICE_TYPES = frozenset(
     "Session AsyncSession Request Response HttpRequest HttpResponse BackgroundTasks User CurrentUser Connection WebSocket NextFunction NextResponse NextRequest Settings".split()
 )
@@ -57,6 +60,7 @@ class Scope(Spelling):
                     resource=resource if record else "",
                     record=record,
                     request=client and name not in _NOT_INPUT,
+                    inert=type_name in _INERT_TYPES,
                     caller=caller,
                 )
                 if record or known.request or caller:

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 _DATA = frozenset({"read", "write", "delete"})
 _SINKS = frozenset({"log", "raise", "respond", "send"})
+# What acts on a value, and the arguments that say on what; the rest (a request's body, a file's text) is only carried.
+_ACTING = frozenset({"exec", "fetch", "file-path", "template", "eval", "markup", "open-redirect"})
+_ACTED_ON = frozenset(
+    "url uri path file filename file_path filepath src dst source command cmd args template string host hostname address name to href baseURL base_url".split()
+)
 _FILTERS = frozenset("filter filter_by where andWhere exclude get_queryset scoped".split())
 _COMPARISONS = frozenset({"==", "!=", "===", "!==", "is", "is not", "in", "not in", "<>"})
 _CREATES = frozenset(
@@ -97,6 +102,19 @@ class Spelling:
     def compared(self, expr: Expr) -> None:
         """``org_id != request.user.org_id`` is a membership check, ``note.author_id == user.id`` an object check."""
         left, right = self.evaluator.value(expr.items[0]), self.evaluator.value(expr.items[1])
+        if (
+            expr.name.strip() in ("in", "not in")
+            and left.request
+            and (
+                expr.items[1].kind in ("list", "dict")
+                or chain(expr.items[1])[-1].name.lstrip("_")[:1].isupper()
+                or "allow" in chain(expr.items[1])[-1].name
+            )
+        ):
+            text = f"{names(chain(expr.items[0]))} in {names(chain(expr.items[1]))}"
+            self.own.facts.append(
+                Fact("sanitize", self.unit, expr.start, expr.end, expr.line, expr.end_line, text[-100:])
+            )
         if left.caller == right.caller:
             return
         side = expr.items[0] if left.caller else expr.items[1]
@@ -194,6 +212,8 @@ class Spelling:
                 self.sql(fact, links)
                 if not is_statement(fact.text):
                     continue
+            elif concept in _ACTING:
+                fact.tainted = self.acted_on(concept, links)
             elif concept in _SINKS:
                 labels = {
                     label for link in links for a in link.args or () for label in self._argument_labels(a.name, a.value)
@@ -203,6 +223,30 @@ class Spelling:
                 fact.resource = self.captured(links, captured, argument=argument)
                 fact.phi = self.lexicon.phi_resource(fact.resource)
             self.own.facts.append(fact)
+
+    def acted_on(self, concept: str, links: list[Link]) -> bool:
+        """Whether what the call acts on is text the client chose."""
+        for link in links:
+            args = link.args or ()
+            wanted = 2 if link.name in ("request", "move", "copy", "rename", "replace", "copyfile", "copytree") else 1
+            for position, arg in enumerate(args):
+                if arg.name is None and (position < wanted or concept == "eval"):
+                    values = [arg.value]
+                    if arg.value.kind == "dict":  # axios({ url })
+                        values = [a.value for a in arg.value.args if a.name in _ACTED_ON]
+                elif arg.name in _ACTED_ON:
+                    values = [arg.value]
+                else:
+                    continue
+                for value in values:
+                    found = self.evaluator.value(value)
+                    if (
+                        found.request
+                        and not found.inert
+                        and not (concept in ("fetch", "open-redirect") and _fixed_start(value))
+                    ):
+                        return True
+        return False
 
     def filtered(self, expr: Expr, links: list[Link]) -> None:
         """``qs.filter(org=…)`` on something unknown: no query of its own, but it limits what the variable holds."""
@@ -376,3 +420,14 @@ class Spelling:
                 fact.framework = "route"
                 out.append(fact)
         return out
+
+
+def _fixed_start(value: Expr) -> bool:
+    """``f"https://api.example.org/{x}"``, ``BASE + path``: the client chooses a path on a host that is fixed."""
+    if value.kind == "fstr":
+        constant = bool(value.items) and chain(value.items[0])[-1].name.isupper()
+        return not re.match(r"(?:https?://)?\{\}", value.name) or constant
+    if value.kind == "bin" and value.items:
+        first = value.items[0]
+        return first.kind == "str" or first.name.isupper()
+    return value.kind == "str"

@@ -8,6 +8,7 @@ not know ends the flow: a helper's result is not assumed to be PHI.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -27,6 +28,7 @@ class Value:
     certain: bool = True  # False: only the variable's name says it is such a record
     labels: frozenset[tuple[str, str]] = frozenset()
     request: bool = False  # chosen by the client
+    inert: bool = False  # a number, an id, a yes or no: chosen by the client and good for nothing but itself
     body: bool = False  # a whole request body
     caller: bool = False  # the verified caller, or something of theirs
     scoped: bool = False  # rows already limited to a tenant
@@ -48,6 +50,7 @@ _RUNS = frozenset(
 _CLEAR = frozenset(
     "len bool type isinstance hash id int count exists Boolean typeof hasattr callable sum any all is_valid size length".split()
 )
+_URL_MAKERS = frozenset("URL Path PurePath urljoin unquote quote_plus PosixPath Request".split())
 _SAFE_FIELDS = frozenset("id pk uuid ids length count __class__ __name__ size status status_code statusCode".split())
 _SECRET_WORDS = (
     "password",
@@ -131,6 +134,7 @@ class Evaluator:
     def _union(self, values: list[Value]) -> Value:
         labels: set[tuple[str, str]] = set()
         request = body = caller = False
+        inert = all(value.inert for value in values if value.request)
         resource, certain = "", True
         for value in values:
             labels |= value.labels
@@ -141,7 +145,7 @@ class Evaluator:
                 if self.lexicon.phi_resource(value.resource):
                     labels.add((PHI_OBJECT if value.certain else PHI_NAME, value.resource))
                 resource, certain = resource or value.resource, certain and value.certain
-        return Value(labels=frozenset(labels), request=request, body=body, caller=caller)
+        return Value(labels=frozenset(labels), request=request, inert=request and inert, body=body, caller=caller)
 
     def chain_value(self, expr: Expr, depth: int) -> Value:
         """Follow ``root.a.b(c)["d"]`` link by link."""
@@ -149,6 +153,11 @@ class Evaluator:
         concepts = self.classify(links)
         if "redact" in concepts:
             return NOTHING
+        if "sanitize" in concepts:
+            return Value(request=True, inert=True)
+        dumped = _dump(links)
+        if dumped:
+            return Value(labels=frozenset({(SECRET, dumped)}))
         value = self._root(links, depth)
         for index, link in enumerate(links):
             if index == 0 and link.args is None:
@@ -182,12 +191,24 @@ class Evaluator:
                 return held
         held = self.env.get(root.name)
         if held is not None:
+            if not held.labels and not held.inert and _secret(root.name) and self._unmasked(root.name):
+                return replace(held, labels=frozenset({(SECRET, root.name)}))
             return held
         if root.args is not None:
             return NOTHING
         if self.lexicon.is_person(root.name) or self.lexicon.phi_variable(root.name):
             return Value(resource=root.name, record=True, certain=False, labels=self._own_label(root.name))
         return Value(labels=self._own_label(root.name))
+
+    def _unmasked(self, name: str) -> bool:
+        """Whether what a name was last assigned is something as it came, not a mask, a length, a literal or a yes or no."""
+        source = self.assigned.get(name)
+        if source is None:
+            return True
+        if source.kind not in ("call", "attr", "sub", "fstr", "other"):
+            return False
+        links = chain(source)
+        return not (self.classify(links) & {"redact", "sanitize"}) and links[-1].name not in _CLEAR
 
     def _own_label(self, name: str) -> frozenset[tuple[str, str]]:
         if (
@@ -214,7 +235,7 @@ class Evaluator:
                 )
             )
         if name in _SAFE_FIELDS:
-            return Value(request=value.request, caller=value.caller, keyed=value.keyed)
+            return Value(request=value.request, inert=value.inert, caller=value.caller, keyed=value.keyed)
         source = f"{base}.{name}"
         tier = self.lexicon.field_tier(name)
         personal = (value.record and self.lexicon.phi_resource(value.resource)) or self.lexicon.is_person(base)
@@ -239,6 +260,7 @@ class Evaluator:
             return value
         return Value(
             request=value.request,
+            inert=value.inert,
             caller=value.caller,
             labels=frozenset(v for v in value.labels if v[0] == REQUEST_BODY),
             scoped=value.scoped,
@@ -257,7 +279,8 @@ class Evaluator:
         args = link.args or ()
         name = link.name
         if name in _CLEAR:
-            return Value(request=value.request if index else any(self.value(a.value, depth + 1).request for a in args))
+            chosen = value.request if index else any(self.value(a.value, depth + 1).request for a in args)
+            return Value(request=chosen, inert=True)
         if name == "get" and args and args[0].value.kind == "str" and index:
             return self._field(replace(value, body=False), args[0].value.name, [link, link], 1)
         inner = [self.value(a.value, depth + 1) for a in args]
@@ -303,6 +326,9 @@ class Evaluator:
                     "serialize",
                     "assign",
                     "pformat",
+                    "join",
+                    "joinpath",
+                    "resolve",
                 )
                 else value
                 if not value.record
@@ -337,16 +363,51 @@ class Evaluator:
         ):  # schema.parse(req.body): still chosen by the client
             return Value(request=passed.request or value.request)
         if name in ("int", "UUID", "Number", "parseInt", "uuid", "BigInt", "ObjectId"):
-            return Value(request=passed.request)
-        return Value(request=value.request, caller=value.caller) if index else NOTHING
+            return Value(request=passed.request, inert=True)
+        if index == 0 and name in _URL_MAKERS:
+            return Value(request=passed.request, inert=passed.inert)
+        return Value(request=value.request, inert=value.inert, caller=value.caller) if index else NOTHING
+
+
+# Addresses of stores and brokers hold a user and a password; what a token endpoint answers holds the tokens.
+_CONNECTION = re.compile(
+    r"(?:redis|rabbit(?:mq)?|amqp|broker|celery|postgres(?:ql)?|pg|mongo(?:db)?|mysql|database|db|sqlalchemy|smtp|ldap|sentry|s3|kafka)[_a-z]*(?:url|uri|dsn|connectionstring)$|connectionstring$|^dsn$"
+)
+_TOKEN_ANSWER = re.compile(
+    r"^(?:oauth|auth|access|refresh|id|parsed|new|api|bearer|session|jwt)?token(?:res|resp|response|result|data|payload|json|info)$"
+)
+_SENT = frozenset("authorization proxyauthorization setcookie xapikey".split())
+_SETTINGS = frozenset("settings config app_settings appsettings configuration app_config appconfig".split())
 
 
 def _secret(name: str) -> bool:
-    flat = name.replace("_", "").lower()
+    flat = name.replace("_", "").replace("-", "").lower()
+    if flat in _SENT or _TOKEN_ANSWER.match(flat) or _CONNECTION.match(flat):
+        return True
     return (
         flat.endswith(_SECRET_WORDS)
-        and not name[:1].isupper()
-        and not flat.startswith(("has", "is", "show", "forgot", "reset", "change"))
+        and (not name[:1].isupper() or name.isupper())
+        and not flat.startswith(
+            (
+                "has",
+                "is",
+                "show",
+                "forgot",
+                "reset",
+                "change",
+                "no",
+                "missing",
+                "invalid",
+                "wrong",
+                "require",
+                "need",
+                "use",
+                "enable",
+                "disable",
+                "allow",
+                "with",
+            )
+        )
     )
 
 
@@ -359,3 +420,18 @@ def _short(expr: Expr | None) -> str:
         return "value"
     text = ".".join(link.name for link in chain(expr)) if expr.kind in ("name", "attr", "call", "sub") else expr.name
     return text[:60] or "value"
+
+
+def _dump(links: list[Link]) -> str:
+    """``settings.json()``, ``os.environ``, ``process.env``: everything at once, unless somebody chose what."""
+    spelled = [link.name for link in links]
+    if links[-1].key is None and links[-1].args is None and spelled in (["os", "environ"], ["process", "env"]):
+        return ".".join(spelled)
+    if len(links) > 1 and spelled[0].lower() in _SETTINGS and links[1].args is not None:
+        chosen = any(a.name in ("include", "exclude") for a in links[1].args)
+        if (
+            spelled[1] in ("json", "dict", "model_dump", "model_dump_json", "to_dict", "as_dict", "toJSON")
+            and not chosen
+        ):
+            return f"{spelled[0]}.{spelled[1]}()"
+    return ""
