@@ -137,6 +137,8 @@ def given_names(fact: Fact) -> list[str]:
                 out.extend(a.name for a in sub.args if a.name and a.value.start <= fact.start < a.value.end)
     if returned or not out:
         out.append(unit.name)
+        if unit.parent is not None and unit.parent.kind == "class":
+            out.append(unit.parent.name)
     return out
 
 

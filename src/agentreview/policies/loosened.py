@@ -40,7 +40,7 @@ _REFUSES = re.compile(
     r"\braise\b|\bthrow\b|return\s+(?:False|false|None|null|undefined)?\s*;?\s*$|\b4(?:0[0134]|22|29)\b|forbid|unauthor|denied|\babort\b|\breject|invalid|redirect|\bnext\(\s*\w*[eE]rr"
 )
 _VALIDATOR = re.compile(
-    r"^_*(?:validate|check|ensure|verify|assert|sanitise|sanitize|clean|authorize|authorise|require|enforce|deny|guard|is_?safe|is_?valid|is_?allowed|can_|can[A-Z]|has_?perm|may_)",
+    r"^_*(?:validate|check|ensure|verify|assert|sanitise|sanitize|authorize|authorise|require|enforce|deny|guard|is_?safe|is_?valid|is_?allowed|can_|can[A-Z]|has_?perm|may_)",
     re.IGNORECASE,
 )
 _ASKS = re.compile(r"perm|authori[sz]e|^can_|^can[A-Z]|_can_|access|allowed|policy|entitle", re.IGNORECASE)
@@ -55,6 +55,7 @@ _PROTECTING = {
     "check_permissions": ACCESS, "permission_required": ACCESS, "permission": ACCESS, "permissions": ACCESS, "permission_classes": ACCESS,
     "raise_exception": ACCESS, "login_required": ACCESS, "requires_auth": ACCESS, "auth": ACCESS, "dependencies": ACCESS,
 }  # fmt: skip
+_NULL_CHECK = re.compile(r"(?:is not None|!==? ?(?:null|undefined)|is None|typeof )")
 _OFF = re.compile(r"(?:False|false|None|null|undefined|0|\[\]|\(\)|\{\})$")
 _KEPT_OUT = re.compile(
     r"(?:^|_)(?:exclude[ds]?|sensitive|redact|mask(?:ed)?|hidden|blacklist|denylist|blocklist|forbidden|protected|censor|scrub|filtered|filter_parameters|secrets?|confidential|pii|phi)(?:_|$)",
@@ -77,6 +78,7 @@ def losses(before: Module, old: Unit, after: Module, new: Unit) -> Iterator[Loss
     yield from _arguments(old, new)
     yield from _switches(before, old, after, new)
     yield from _lists(before, old, after, new)
+    yield from _narrowing(old, new)
 
 
 _MASKS = re.compile(r"sensitive|censor|redact|mask(?:ed)?_|_mask|obfuscat|scrub|anonymi", re.IGNORECASE)
@@ -191,6 +193,8 @@ def _weaker(had: Alternatives, has: Alternatives) -> str:
         return ""
     for option in lost:
         narrowed = next((now for now in has if option < now), None)
+        if narrowed is not None and all(_NULL_CHECK.search(part) for part in narrowed - option):
+            continue  # what cannot be there cannot be asked
         if narrowed is not None and all(any(now >= old for old in had) for now in has):
             return " and ".join(sorted(narrowed - option)) + " is now needed as well"
     if kept and all(any(now <= option for option in had) for now in has):
@@ -208,6 +212,8 @@ def _refusals(before: Module, old: Unit, after: Module, new: Unit) -> Iterator[L
     if has and len(has) < len(had) and _size(new) < _size(old) and not _new_calls(old, new):
         gone = next((s for s in had if _text(before, s) not in {_text(after, t) for t in has}), had[-1])
         text = f"{old.name} {_text(before, gone)}"
+        if not _BOUNDARY.search(text.partition(" ")[2]) and not _ABOUT_ACCESS.search(text):
+            return
         yield Loss(
             ACCESS if _ABOUT_ACCESS.search(text) else INPUT,
             "a refusal:",
@@ -342,4 +348,28 @@ def _named_lists(module: Module, unit: Unit) -> dict[str, tuple[frozenset[str], 
                 for inner in arg.value.args:
                     if inner.name:
                         put(f"{name}:{inner.name}", inner.value)
+    return out
+
+
+_NARROWS = frozenset("pick omit strict only permit exclude".split())
+
+
+def _narrowing(old: Unit, new: Unit) -> Iterator[Loss]:
+    """``schema(UserInput.pick({name}))`` that became ``schema(UserInput)``: more may come in than before."""
+    had, has = _narrowed(old), _narrowed(new)
+    still = {chain(call)[0].name for _, call in _calls(new)} | {
+        a.value.name for _, call in _calls(new) for a in call.args if a.value.kind == "name"
+    }
+    for (root, name), lines in had.items():
+        if root[:1].isupper() and len(has.get((root, name), ())) < len(lines) and root in still:
+            others = sum(len(v) for (r, _), v in has.items() if r == root)
+            if others < sum(len(v) for (r, _), v in had.items() if r == root):
+                yield Loss(ACCESS, "the limit", f"{root}.{name}(…)", lines[0])
+
+
+def _narrowed(unit: Unit) -> dict[tuple[str, str], list[int]]:
+    out: dict[tuple[str, str], list[int]] = {}
+    for name, call in _calls(unit):
+        if name in _NARROWS:
+            out.setdefault((chain(call)[0].name, name), []).append(call.line)
     return out

@@ -93,10 +93,15 @@ def _units(policy: Policy, check: Check, change: FileChange, before: View, after
             continue  # what was guarded is gone too, or moved out
         said = ""
         # A new call that is given the caller, or asks by its name, may be the same check in other words: advice then.
-        asked = bool(after.analysis.own(new).questions - before.analysis.own(unit).questions)
+        fresh = after.analysis.own(new).questions - before.analysis.own(unit).questions
+        asked = bool(fresh)
         for concept in check.concepts:
             gone = _missing(concept, old_own, new_own)
             if gone is None or _reach(concept, after, new) >= _reach(concept, before, unit):
+                continue
+            if _reworded(gone, fresh) or _said_once(gone, before, new_own, after):
+                continue
+            if concept == "sanitize" and _other_sink(old_own, new_own):
                 continue
             if (
                 concept == "validate"
@@ -164,6 +169,39 @@ def _hook(policy: Policy, check: Check, change: FileChange, before: View, after:
                 _claim(policy, check, change, before, after, unit, new, gone, what=f"{unit.name} with "), concept
             )
             return
+
+
+_STRONG = re.compile(
+    r"authori[sz]|permi|^is_?same|^(?:check|ensure|assert|require|verify|enforce)_?[A-Z_a-z]|can[A-Z_]|^can$|access|guard|owner",
+    re.IGNORECASE,
+)
+
+
+def _reworded(gone: Fact, fresh: set[str]) -> bool:
+    """A comparison that became a named check, or a check that became one whose name contains its name."""
+    callee = gone.call.rsplit(".", 1)[-1].lower()
+    if gone.framework == "comparison":
+        return any(_STRONG.search(name) for name in fresh)
+    return len(callee) >= 4 and any(callee in name.lower() for name in fresh)
+
+
+def _said_once(gone: Fact, before: View, now: list[Fact], after: View) -> bool:
+    """The very same call is still made in the unit: it was made twice, and its answer is kept now."""
+    if gone.concept not in ("sanitize", "object-check", "membership") or gone.end <= gone.start:
+        return False
+    text = before.analysis.module.source[gone.start : gone.end]
+    return any(
+        f.concept == gone.concept and not f.via and after.analysis.module.source[f.start : f.end] == text for f in now
+    )
+
+
+_ACTING = frozenset({"exec", "fetch", "file-path", "template", "eval", "markup", "open-redirect", "raw-sql"})
+
+
+def _other_sink(old: list[Fact], new: list[Fact]) -> bool:
+    """What the guard stood in front of was replaced as well, perhaps by something that guards itself."""
+    had = {f.call for f in old if f.concept in _ACTING}
+    return bool(had) and not had & {f.call for f in new}
 
 
 def _missing(concept: str, old: list[Fact], new: list[Fact]) -> Fact | None:

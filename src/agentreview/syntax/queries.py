@@ -64,7 +64,17 @@ def predicate(links: list[Link], evaluator: Evaluator, lexicon: Lexicon) -> Pred
             )
             if tenant:
                 mentions = scoped = True
-            if not tenant and (known.caller or (key is not None and lexicon.owner_key(key) and not known.request)):
+            if not tenant and (
+                known.caller
+                or (key is not None and lexicon.owner_key(key) and not known.request)
+                or (
+                    key in ("id", "pk")
+                    and value.kind == "attr"
+                    and value.base is not None
+                    and lexicon.owner_key(value.base.name)
+                    and not known.request
+                )
+            ):
                 owned = True
             if known.scoped:
                 scoped = True

@@ -21,6 +21,7 @@ from agentreview.syntax.names import (
 )
 from agentreview.syntax.patterns import Link, chain, names
 from agentreview.syntax.scope import Scope
+from agentreview.syntax.spelling import QUESTION
 from agentreview.syntax.tree import Expr, Module, Param, Stmt, Unit, subexpressions
 from agentreview.syntax.values import NOTHING, Value
 
@@ -175,6 +176,8 @@ class Reader:
     def decorators(self, unit: Unit, own: UnitFacts) -> None:
         for decorator in unit.decorators:
             links = chain(decorator)
+            if QUESTION.search(links[-1].name):
+                own.questions.add(links[-1].name)
             if links[-1].name in _HOOK_DECORATORS:
                 self.analysis.hooks.append(unit)
             for entry, _, _ in self.entries(links, decorator=True):

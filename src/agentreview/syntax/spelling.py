@@ -30,7 +30,7 @@ _COMPARISONS = frozenset({"==", "!=", "===", "!==", "is", "is not", "in", "not i
 _CREATES = frozenset(
     "create acreate save asave add add_all merge insert insertMany createMany createManyAndReturn bulk_create abulk_create bulkCreate values bulk_insert_mappings".split()
 )
-_QUESTION = re.compile(
+QUESTION = re.compile(
     r"auth(?!or)|authori[sz]e|permi|allow|check|ensure|assert|require|verify|forbid|deny|guard|^(?:can|may|is_same|has)_?[a-zA-Z]|accessible|visible|_for_user|ForUser",
     re.IGNORECASE,
 )
@@ -163,7 +163,7 @@ class Spelling:
         """Record the facts one chain spells, and its helpers, routes and client-sent tenant keys."""
         if links[-1].args is not None:
             last = links[-1]
-            if _QUESTION.search(last.name) or any(self.evaluator.value(a.value).caller for a in last.args or ()):
+            if QUESTION.search(last.name) or any(self.evaluator.value(a.value).caller for a in last.args or ()):
                 self.own.questions.add(last.name)
             if len(links) == 1:
                 self.own.calls.append((last.name, expr))
