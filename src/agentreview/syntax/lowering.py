@@ -14,7 +14,7 @@ from agentreview.syntax.tree import Arg, Expr, Module, Stmt, Unit
 MAX_DEPTH = 200
 
 # Named nodes that the grammars allow between any two tokens.
-EXTRAS = frozenset({"comment", "line_continuation", "html_comment"})
+EXTRAS = frozenset({"comment", "line_continuation", "html_comment", "line_comment", "block_comment"})
 
 # Zero-width nodes that valid code has: the root of an empty file, and the `!` that tree-sitter-typescript invents in
 # styled.p<Props>`...`.
