@@ -37,7 +37,7 @@ _ABOUT_ACCESS = re.compile(
     re.IGNORECASE,
 )
 _REFUSES = re.compile(
-    r"\braise\b|\bthrow\b|return\s+(?:False|false|None|null|undefined)?\s*;?\s*$|\b4(?:0[0134]|22|29)\b|forbid|unauthor|denied|\babort\b|\breject|invalid|redirect|\bnext\(\s*\w*[eE]rr"
+    r"\braise\b|\bthrow\b|return\s+(?:False|false|None|null|undefined)?\s*;?\s*$|\b4(?:0[0134]|22|29)\b|forbid|unauthor|denied|\babort\b|\breject|invalid|redirect|\bnext\(\s*\w*[eE]rr|return [^;]*\b(?:[eE]rr\w*|errors?\.|false\b)"
 )
 _VALIDATOR = re.compile(
     r"^_*(?:validate|check|ensure|verify|assert|sanitise|sanitize|authorize|authorise|require|enforce|deny|guard|is_?safe|is_?valid|is_?allowed|can_|can[A-Z]|has_?perm|may_)",

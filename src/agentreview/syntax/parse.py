@@ -15,14 +15,15 @@ _GRAMMARS = {
     "javascript": ("javascript", "javascript"),
     "jsx": ("javascript", "javascript"),
     "java": ("java", "java"),
+    "go": ("go", "go"),
 }
 _EXTENSIONS = {
-    "py": "python", "pyi": "python", "ts": "ts", "mts": "ts", "cts": "ts", "tsx": "tsx", "js": "javascript", "mjs": "javascript", "cjs": "javascript", "jsx": "jsx", "java": "java",
+    "py": "python", "pyi": "python", "ts": "ts", "mts": "ts", "cts": "ts", "tsx": "tsx", "js": "javascript", "mjs": "javascript", "cjs": "javascript", "jsx": "jsx", "java": "java", "go": "go",
 }  # fmt: skip
 # What people would expect to be reviewed: languages, templates, notebooks, schemas, build and infrastructure code.
 # Anything else in a change (prose, data, settings) is not code.
 _CODE_TAGS = frozenset(
-    "kotlin scala ruby go rust php c c++ c# swift objective-c dart elixir erlang haskell perl lua r sql shell bash powershell vue svelte groovy clojure julia cython html htm jinja ejs erb handlebars mustache twig liquid pug mdx "
+    "kotlin scala ruby rust php c c++ c# swift objective-c dart elixir erlang haskell perl lua r sql shell bash powershell vue svelte groovy clojure julia cython html htm jinja ejs erb handlebars mustache twig liquid pug mdx "
     "jupyter prisma graphql proto terraform hcl dockerfile".split()
 )
 _GENERATED = re.compile(
@@ -139,6 +140,10 @@ def parse_source(path: str, content: bytes) -> Module | NotReviewed:
             from agentreview.syntax import java
 
             return java.lower(source)
+        if language == "go":
+            from agentreview.syntax import golang
+
+            return golang.lower(source)
         from agentreview.syntax import ecmascript
 
         return ecmascript.lower(source, grammar)
