@@ -55,6 +55,10 @@ _PROTECTING = {
     "check_permissions": ACCESS, "permission_required": ACCESS, "permission": ACCESS, "permissions": ACCESS, "permission_classes": ACCESS,
     "raise_exception": ACCESS, "login_required": ACCESS, "requires_auth": ACCESS, "auth": ACCESS, "dependencies": ACCESS,
 }  # fmt: skip
+# A row that has to belong to another: ``comment.task_id != task.id``.
+_SAME_ROW = re.compile(
+    r"[\w.]*\b\w*(?:[iI][dD]|_id|[uU]uid|owner|Owner)\b\s*(?:!==?|<>|is not)\s*[\w.]*\b\w*(?:[iI][dD]|_id|[uU]uid|owner|Owner)\b"
+)
 _NULL_CHECK = re.compile(r"(?:is not None|!==? ?(?:null|undefined)|is None|typeof )")
 _OFF = re.compile(r"(?:False|false|None|null|undefined|0|\[\]|\(\)|\{\})$")
 _KEPT_OUT = re.compile(
@@ -79,6 +83,7 @@ def losses(before: Module, old: Unit, after: Module, new: Unit) -> Iterator[Loss
     yield from _switches(before, old, after, new)
     yield from _lists(before, old, after, new)
     yield from _narrowing(old, new)
+    yield from _predicates(old, new)
 
 
 _MASKS = re.compile(r"sensitive|censor|redact|mask(?:ed)?_|_mask|obfuscat|scrub|anonymi", re.IGNORECASE)
@@ -152,14 +157,11 @@ def _conditions(before: Module, old: Unit, after: Module, new: Unit) -> Iterator
                 yield Loss(kind, "a condition of the refusal:", lost, stmt.line, place.line, sure=False)
                 break
         else:
-            if (
-                not fresh
-                and not _new_calls(old, new)
-                and len(has) < len(had)
-                and _BOUNDARY.search(text)
-                and not _ABOUT_ACCESS.search(text)
-            ):
-                yield Loss(INPUT, "the refusal if", text, stmt.line, sure=False)
+            if not fresh and not _new_calls(old, new) and len(has) < len(had):
+                if _SAME_ROW.search(text):
+                    yield Loss(ACCESS, "the refusal if", text, stmt.line)
+                elif _BOUNDARY.search(text) and not _ABOUT_ACCESS.search(text):
+                    yield Loss(INPUT, "the refusal if", text, stmt.line, sure=False)
 
 
 def _refusing(module: Module, unit: Unit) -> list[tuple[Alternatives, Stmt, str]]:
@@ -372,4 +374,46 @@ def _narrowed(unit: Unit) -> dict[tuple[str, str], list[int]]:
     for name, call in _calls(unit):
         if name in _NARROWS:
             out.setdefault((chain(call)[0].name, name), []).append(call.line)
+    return out
+
+
+_QUERIES = frozenset(
+    "get filter filter_by where Where And andWhere get_object_or_404 aget_object_or_404 get_list_or_404 get_or_404 first findOne findFirst findFirstOrThrow "
+    "findUnique findMany findAll findByPk find find_by find_one update updateMany delete deleteMany destroy count exists get_one and_ And".split()
+)
+_PARENT = re.compile(
+    r"^(?!id$|pk$|_id$)\w*?(?:_id|Id|ID|_pk|_uuid|_slug)$|^(?:owner|user|author|project|workspace|team|organi[sz]ation|tenant|account|company|parent|document|patient|created_by)$"
+)
+_CONDITION = re.compile(r"\b([A-Za-z_]+)\s*(?:=|IN|in|==)\s*(?:\?|:\w+|%s|\$\d)")
+
+
+def _predicates(old: Unit, new: Unit) -> Iterator[Loss]:
+    """``get(pk=pk, project_id=project_id)`` that became ``get(pk=pk)``: any row, not only one of that parent."""
+    had, has = _keys(old), _keys(new)
+    if set(has) - set(had) or not any(key in has for key in ("id", "pk", "_id", "uuid", "slug", "ID")):
+        return
+    for key, lines in had.items():
+        if key not in has and _PARENT.match(key):
+            yield Loss(ACCESS, "the condition", f"{key} of the query", lines[0])
+
+
+def _keys(unit: Unit) -> dict[str, list[int]]:
+    out: dict[str, list[int]] = {}
+    for name, call in _calls(unit):
+        if name not in _QUERIES:
+            continue
+        for arg in call.args:
+            found = [arg.name] if arg.name else []
+            if arg.value.kind == "dict":
+                for inner in arg.value.args:
+                    found.append(inner.name or "")
+                    if inner.value.kind == "dict":
+                        found.extend(deep.name or "" for deep in inner.value.args)
+            elif arg.value.kind == "str":
+                found.extend(_CONDITION.findall(arg.value.name))
+            for key in found:
+                if key:
+                    out.setdefault(key.rsplit("__", 1)[-1] if key.endswith(("__id", "__pk")) else key, []).append(
+                        call.line
+                    )
     return out
