@@ -296,9 +296,9 @@ def test_generated_files_that_were_generated_before_are_listed(repo):
 
 
 def test_a_language_nobody_reads_yet_is_listed(repo):
-    answer = staged(repo, {"app/Main.java": "class Main {}\n", "docs/x.md": "# x\n"})
+    answer = staged(repo, {"app/main.rs": "fn main() {}\n", "docs/x.md": "# x\n"})
     assert [(s.path, s.reason, s.detail) for s in answer.skipped if s.reason == "language"] == [
-        ("app/Main.java", "language", "java")
+        ("app/main.rs", "language", "rust")
     ]
 
 

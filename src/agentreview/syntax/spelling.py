@@ -25,6 +25,7 @@ _ACTING = frozenset({"exec", "fetch", "file-path", "template", "eval", "markup",
 _ACTED_ON = frozenset(
     "url uri path file filename file_path filepath src dst source command cmd args template string host hostname address name to href baseURL base_url".split()
 )
+_TEMPLATES = frozenset({"template", "source", "string", "template_string"})
 _FILTERS = frozenset("filter filter_by where andWhere exclude get_queryset scoped".split())
 _COMPARISONS = frozenset({"==", "!=", "===", "!==", "is", "is not", "in", "not in", "<>"})
 _CREATES = frozenset(
@@ -234,7 +235,7 @@ class Spelling:
                     values = [arg.value]
                     if arg.value.kind == "dict":  # axios({ url })
                         values = [a.value for a in arg.value.args if a.name in _ACTED_ON]
-                elif arg.name in _ACTED_ON:
+                elif arg.name in (_TEMPLATES if concept == "template" else _ACTED_ON):
                     values = [arg.value]
                 else:
                     continue

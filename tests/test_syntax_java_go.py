@@ -1,0 +1,152 @@
+"""Java and Go on the common tree: units, chains, strings, and files that are no such thing."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agentreview.syntax.lowering import DoesNotParseError, TooDeepError
+from agentreview.syntax.parse import NotReviewed, parse_source
+from agentreview.syntax.patterns import chain, names
+from agentreview.syntax.tree import Module, expressions, statements, subexpressions
+
+JAVA = """package a.b;
+
+import org.springframework.web.bind.annotation.GetMapping;
+
+@RestController
+public class PatientController extends Base<Patient> implements Api {
+  private final PatientRepository repo;
+
+  @PreAuthorize("hasRole('NURSE')")
+  @GetMapping("/{id}")
+  public Patient show(@PathVariable Long id, @RequestBody Dto dto) throws IOException {
+    Patient found = repo.findById(id).orElseThrow(() -> new NotFound("none"));
+    log.info("patient " + found.getSsn() + " seen");
+    if (found == null) {
+      throw new AccessDeniedException("no");
+    } else if (dto.open()) {
+      return null;
+    }
+    try (Reader in = open()) { in.read(); } catch (IOException | Oops e) { log.error("x", e); } finally { close(); }
+    return found;
+  }
+}
+"""
+GO = """package a
+
+import (
+	"fmt"
+	mrand "math/rand"
+)
+
+type Store struct {
+	Base
+	Name string
+}
+
+func (s *Store) Get(ctx context.Context, id int64) (*Patient, error) {
+	if err := s.check(ctx); err != nil {
+		return nil, err
+	}
+	p := &models.Patient{ID: id, Name: fmt.Sprintf("n %s", s.Name)}
+	log.Printf("got %s", p.Ssn)
+	go func() { s.touch(id) }()
+	return p, nil
+}
+"""
+
+
+def module(path: str, source: str) -> Module:
+    found = parse_source(path, source.encode())
+    assert not isinstance(found, NotReviewed), found
+    return found
+
+
+def calls(found: Module, unit: str) -> list[str]:
+    here = next(u for u in found.units if u.qualname == unit)
+    every = [sub for s in statements(here.body) for e in expressions(s) for sub in subexpressions(e)]
+    return [names(chain(sub)) for sub in every if sub.kind == "call"]
+
+
+def test_java_units_have_their_annotations_bases_and_parameters():
+    found = module("src/PatientController.java", JAVA)
+    cls = next(u for u in found.units if u.kind == "class")
+    show = next(u for u in found.units if u.name == "show")
+    assert [chain(b)[0].name for b in cls.bases] == ["Base", "Api"]
+    assert [chain(d)[-1].name for d in show.decorators] == ["PreAuthorize", "GetMapping"]
+    assert [(p.name, chain(p.decorators[0])[-1].name) for p in show.params] == [
+        ("id", "PathVariable"),
+        ("dto", "RequestBody"),
+    ]
+    assert found.imports["GetMapping"] == "org.springframework.web.bind.annotation.GetMapping"
+
+
+def test_java_calls_are_chains_and_getters_are_fields():
+    found = module("src/PatientController.java", JAVA)
+    said = calls(found, "PatientController.show")
+    assert "repo.findById.orElseThrow" in said
+    assert "log.info" in said
+    show = next(u for u in found.units if u.name == "show")
+    kinds = [s.kind for s in statements(show.body)]
+    assert {"assign", "if", "raise", "return", "try", "with"} <= set(kinds)
+    every = [sub for s in statements(show.body) for e in expressions(s) for sub in subexpressions(e)]
+    assert any(sub.kind == "attr" and sub.name == "ssn" for sub in every)
+
+
+def test_go_methods_belong_to_their_type_and_the_receiver_is_self():
+    found = module("store.go", GO)
+    get = next(u for u in found.units if u.name == "Get")
+    assert get.qualname == "Store.Get"
+    assert [p.name for p in get.params] == ["ctx", "id"]
+    assert "self.check" in calls(found, "Store.Get")
+    assert found.imports["mrand"] == "math/rand"
+
+
+def test_go_struct_literals_are_calls_with_keywords_and_sprintf_is_a_string_with_holes():
+    found = module("store.go", GO)
+    get = next(u for u in found.units if u.name == "Get")
+    every = [sub for s in statements(get.body) for e in expressions(s) for sub in subexpressions(e)]
+    made = next(sub for sub in every if sub.kind == "call" and any(a.name == "ID" for a in sub.args))
+    assert [a.name for a in made.args] == ["ID", "Name"]
+    assert made.args[1].value.kind == "fstr"
+    assert made.args[1].value.name == "n {}"
+
+
+@pytest.mark.parametrize(("path", "source"), [("A.java", "class A { void f( { }"), ("a.go", "package a\nfunc f( {\n")])
+def test_a_file_that_does_not_parse_is_said(path, source):
+    found = parse_source(path, source.encode())
+    assert isinstance(found, NotReviewed)
+    assert found.reason == "does not parse"
+
+
+def test_deep_nesting_is_said_and_long_chains_are_read():
+    deep = "class A { int f() { return " + "(1 + " * 3000 + "1" + ")" * 3000 + "; } }"
+    found = parse_source("A.java", deep.encode())
+    assert isinstance(found, NotReviewed)
+    assert found.reason == "too deep"
+    long = "class A { String f() { return " + " + ".join(['"a"'] * 3000) + "; } }"
+    assert not isinstance(parse_source("A.java", long.encode()), NotReviewed)
+    chained = "package a\nvar x = b" + ".c()" * 2000 + "\n"
+    assert not isinstance(parse_source("a.go", chained.encode()), NotReviewed)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_no_mutation_of_a_file_crashes_and_spans_lie_inside(data):
+    path, source = data.draw(st.sampled_from([("A.java", JAVA), ("a.go", GO)]))
+    start = data.draw(st.integers(0, len(source)))
+    size = data.draw(st.integers(0, 40))
+    new = data.draw(st.sampled_from(["", "{", "}", "(", '"', "if x {", "é\u202e", "\r\n", "/*"]))
+    mutated = source[:start] + new + source[start + size :]
+    try:
+        found = parse_source(path, mutated.encode())
+    except (DoesNotParseError, TooDeepError):  # pragma: no cover - parse_source turns them into a value
+        pytest.fail("an error left parse_source")
+    if isinstance(found, NotReviewed):
+        return
+    lines = mutated.count("\n") + 1
+    for unit in found.units:
+        assert 0 <= unit.start <= unit.end <= len(mutated)
+        assert 1 <= unit.line <= unit.end_line <= lines
