@@ -42,7 +42,7 @@ def test_a_blocked_change_in_full():
         verdict(
             finding(status=Status.ADVISORY, severity=Severity.MEDIUM, start_line=30, end_line=32),
             finding(),
-            finding(status=Status.ADVISORY, origin=Origin.EXISTING),
+            finding(status=Status.EXISTING, origin=Origin.EXISTING),
             waived(start_line=40, end_line=40),
             skipped=(skipped("a.md"), skipped("b.md"), skipped("x.py", "does not parse", "line 3")),
             notes=("No audit call is configured.",),
@@ -90,7 +90,7 @@ def test_lines_of_the_old_file_are_not_pointed_at_in_the_new_one():
 
 
 def test_old_debt_is_annotated_only_on_request():
-    old = verdict(finding(status=Status.ADVISORY, origin=Origin.EXISTING))
+    old = verdict(finding(status=Status.EXISTING, origin=Origin.EXISTING))
     assert commands(render(old)) == []
     assert [name for name, *_ in commands(render(old, verbose=True))] == ["notice"]
 

@@ -153,7 +153,7 @@ def test_the_report_has_the_documented_keys_and_counts():
         verdict(
             finding(),
             finding(status=Status.ADVISORY),
-            finding(status=Status.ADVISORY, origin=Origin.EXISTING),
+            finding(status=Status.EXISTING, origin=Origin.EXISTING),
             waived(),
             skipped=(skipped(),),
             files=3,

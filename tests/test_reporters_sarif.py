@@ -106,7 +106,7 @@ def test_a_waived_finding_is_suppressed_with_its_reason():
 
 
 def test_old_debt_is_unchanged():
-    assert result(verdict(finding(status=Status.ADVISORY, origin=Origin.EXISTING)))["baselineState"] == "unchanged"
+    assert result(verdict(finding(status=Status.EXISTING, origin=Origin.EXISTING)))["baselineState"] == "unchanged"
 
 
 def test_removed_code_is_not_located_by_its_old_line():

@@ -38,7 +38,7 @@ TENANT = finding(
     message="Visit is read without the tenant key.",
     needs=("Confirm that Visit belongs to a tenant: [facts.tenancy] models in agentreview.toml.",),
 )
-OLD = finding(fingerprint="b2:0001", rule="access.endpoint-auth", origin=Origin.EXISTING, status=Status.ADVISORY)
+OLD = finding(fingerprint="b2:0001", rule="access.endpoint-auth", origin=Origin.EXISTING, status=Status.EXISTING)
 
 
 def test_a_blocked_commit_in_full():

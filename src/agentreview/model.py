@@ -54,6 +54,7 @@ class Status(str, Enum):
     BLOCKING = "blocking"
     ADVISORY = "advisory"
     WAIVED = "waived"
+    EXISTING = "existing"  # it was there before: shown on request, never anybody's alarm
 
 
 class Decision(str, Enum):

@@ -13,9 +13,10 @@ def settle(finding: Finding, config: Config) -> Finding:
     """Give one finding its status: blocking only when new, severe enough, certain, and its policy is on."""
     if finding.status is Status.WAIVED:
         return finding
+    if finding.origin is Origin.EXISTING:
+        return replace(finding, status=Status.EXISTING)
     blocks = (
-        finding.origin is Origin.INTRODUCED
-        and finding.confidence is Confidence.HIGH
+        finding.confidence is Confidence.HIGH
         and finding.severity.rank >= config.block_at.rank
         and config.level(finding.rule) is Level.ON
     )
@@ -33,7 +34,7 @@ def decide(findings: Iterable[Finding], runs: Iterable[AgentRun]) -> Decision:
 
 def order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Worst first, then by place: the one order every report uses."""
-    status = {Status.BLOCKING: 0, Status.ADVISORY: 1, Status.WAIVED: 2}
+    status = {Status.BLOCKING: 0, Status.ADVISORY: 1, Status.WAIVED: 2, Status.EXISTING: 3}
     return tuple(
         sorted(
             findings,

@@ -101,7 +101,7 @@ def _rule(rule: Rule) -> Json:
 
 def _result(finding: Finding, rule_index: int) -> Json:
     level = _LEVELS[finding.severity]
-    if finding.status is Status.ADVISORY and level == "error":
+    if finding.status in (Status.ADVISORY, Status.EXISTING) and level == "error":
         level = "warning"
     gone = f" (line {finding.start_line} before this change)" if finding.side == "before" else ""
     fix = f"\n\nFix: {finding.fix}" if finding.fix else ""

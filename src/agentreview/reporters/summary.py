@@ -6,7 +6,7 @@ Nothing here is escaped: agent and rule names come from the repository, so whoev
 from __future__ import annotations
 
 from agentreview.errors import ExitCode
-from agentreview.model import AgentRun, Decision, Finding, Origin, Outcome, Severity, Skipped, Status, Verdict
+from agentreview.model import AgentRun, Decision, Finding, Outcome, Severity, Skipped, Status, Verdict
 
 EXIT_CODES = {
     Decision.PASS: ExitCode.PASS,
@@ -17,8 +17,6 @@ EXIT_CODES = {
 
 def bucket(finding: Finding) -> str:
     """Name the one count a finding goes into: ``blocking``, ``advisory``, ``waived``, or ``existing`` (old debt)."""
-    if finding.status is Status.ADVISORY and finding.origin is Origin.EXISTING:
-        return "existing"
     return finding.status.value
 
 
