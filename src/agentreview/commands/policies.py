@@ -150,6 +150,8 @@ def described(policy: Policy, config: Config | None, columns: int) -> Iterator[s
         yield f"level     {config.level(policy.id).value}{f' ({config.path})' if config.path else ''}"
     if policy.needs:
         yield f"facts     {', '.join(f'facts.{need}' for need in policy.needs)}"
+    if policy.skip:
+        yield f"silent in {', '.join(policy.skip)} (by path)"
     for title in SECTIONS:
         yield from section(title, rule.help, columns)
     if rule.references or rule.cwe:
