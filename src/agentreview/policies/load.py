@@ -23,7 +23,9 @@ from agentreview.model import Hit, Rule, Severity
 from agentreview.syntax.frameworks import CONCEPTS, Framework, compile_framework
 from agentreview.version import data_directory
 
-FORMS = frozenset({"require", "present", "flow", "removed", "swallow", "input", "secrets", "gate", "match", "loosened"})
+FORMS = frozenset(
+    {"require", "present", "flow", "removed", "swallow", "input", "secrets", "gate", "match", "loosened", "weakened"}
+)
 _FORMAT = 3  # of the compiled cache
 _KEYS = frozenset("id title severity cwe references needs fix checks skip superseded_by".split())
 _CHECK_KEYS = frozenset(

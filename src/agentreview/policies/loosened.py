@@ -157,7 +157,7 @@ def _conditions(before: Module, old: Unit, after: Module, new: Unit) -> Iterator
                 yield Loss(kind, "a condition of the refusal:", lost, stmt.line, place.line, sure=False)
                 break
         else:
-            if not fresh and not _new_calls(old, new) and len(has) < len(had):
+            if not fresh and not called_anew(old, new) and len(has) < len(had):
                 if _SAME_ROW.search(text):
                     yield Loss(ACCESS, "the refusal if", text, stmt.line)
                 elif _BOUNDARY.search(text) and not _ABOUT_ACCESS.search(text):
@@ -211,7 +211,7 @@ def _refusals(before: Module, old: Unit, after: Module, new: Unit) -> Iterator[L
     if old.kind != "function" or not _VALIDATOR.search(old.name):
         return
     had, has = _exits(before, old), _exits(after, new)
-    if has and len(has) < len(had) and _size(new) < _size(old) and not _new_calls(old, new):
+    if has and len(has) < len(had) and _size(new) < _size(old) and not called_anew(old, new):
         gone = next((s for s in had if _text(before, s) not in {_text(after, t) for t in has}), had[-1])
         text = f"{old.name} {_text(before, gone)}"
         if not _BOUNDARY.search(text.partition(" ")[2]) and not _ABOUT_ACCESS.search(text):
@@ -238,7 +238,8 @@ def _size(unit: Unit) -> int:
     return sum(1 for _ in own_statements(unit))
 
 
-def _new_calls(old: Unit, new: Unit) -> bool:
+def called_anew(old: Unit, new: Unit) -> bool:
+    """Whether the unit calls something by a name it did not call before: what is gone may be in there."""
     return bool({name for name, _ in _calls(new)} - {name for name, _ in _calls(old)})
 
 

@@ -12,6 +12,7 @@ from agentreview.policies.claims import View, fill, is_set
 from agentreview.policies.load import Check, Policy
 from agentreview.policies.loosened import losses, vanished
 from agentreview.policies.paths import path_classes
+from agentreview.policies.weakened import weakened
 from agentreview.syntax.facts import Fact
 from agentreview.syntax.names import last_name
 from agentreview.syntax.tree import Module, Unit
@@ -38,6 +39,8 @@ def removals(policy: Policy, change: FileChange, before: View, after: View | Non
     for check in policy.checks:
         if check.form == "loosened" and after is not None:
             out.extend(_loosened(policy, check, change, before, after))
+        if check.form == "weakened" and after is not None:
+            out.extend(_weakened(policy, check, change, before, after))
         if check.form == "removed":
             if after is None:
                 out.extend(_deleted_module(policy, check, change, before))
@@ -67,6 +70,22 @@ def _loosened(policy: Policy, check: Check, change: FileChange, before: View, af
         gone = Fact("loosened", unit, 0, 0, loss.line, loss.line, f"{loss.what} {loss.text}".strip()[:200])
         claim = _claim(policy, check, change, before, after, unit, new, gone, asked=not loss.sure)
         yield Removal(replace(claim, identity=f"loosened:{loss.what}{loss.text}"[:300]), loss.concept)
+
+
+def _weakened(policy: Policy, check: Check, change: FileChange, before: View, after: View) -> Iterator[Removal]:
+    """Tests that prove less (:mod:`agentreview.policies.weakened`)."""
+    if "tests" not in path_classes(change.path, before.facts.tests.paths):
+        return
+    old_module, new_module = before.analysis.module, after.analysis.module
+    now = {u.qualname: u for u in new_module.units}
+    for unit in old_module.units:
+        new = now.get(unit.qualname)
+        if new is None or not _differs(old_module, unit, new_module, new):
+            continue
+        for loss in weakened(old_module, unit, new_module, new):
+            gone = Fact("weakened", unit, 0, 0, loss.line, loss.line, f"{loss.what} {loss.text}".strip()[:200])
+            claim = _claim(policy, check, change, before, after, unit, new, gone, asked=not loss.sure)
+            yield Removal(replace(claim, identity=f"weakened:{loss.what}{loss.text}"[:300]), "")
 
 
 def _differs(before: Module, old: Unit, after: Module, new: Unit) -> bool:
