@@ -328,3 +328,10 @@ def test_what_the_quick_look_passes_over_holds_nothing(line: str):
     if secrets.plain(line):
         assert secrets._hidden(line) == line
         assert list(secrets._found(line, config=True)) == []
+
+
+def test_what_is_used_when_the_environment_says_nothing_is_a_credential_and_masked():
+    value = "c292a0a3aa32397cdb05" + "0e233733900f"
+    line = f'SECRET_KEY = os.environ.get("COOKIE_SECRET", "{value}")'
+    assert value not in mask(line)
+    assert mask('REGION = os.environ.get("TOKEN_REGION", "eu-central-1")').endswith('"eu-central-1")')

@@ -24,6 +24,10 @@ _NAME = r"(?:password|passwd|passphrase|pwd|secret|token|api[_-]?key|apikey|acce
 _ASSIGNED = re.compile(
     rf"""(?i)["']?({_NAME})["']?\]?\s*(?::=|=>|=|:)\s*(?:[bru]{{0,2}})(["'`])([^"'`\s]{{8,200}})\2"""
 )
+# What is used when the environment says nothing: os.environ.get("COOKIE_SECRET", "c292…")
+_DEFAULTED = re.compile(
+    r"""(?i)((?:getenv|environ\.get|env|config|get)\(\s*["']([\w.]{0,60}?(?:password|passwd|passphrase|pwd|secret|secret_?key|token|api_?key|access_?key|private_?key|signing_?key|encryption_?key|credentials?))["']\s*,\s*["'])([^"'\s]{8,200})(?=["'])"""
+)
 _UNQUOTED = re.compile(
     rf"(?i)^\s*(?:export\s+|-\s+)?([\w.-]{{0,40}}{_NAME})\s*[=:]\s*()([^\s\"'`#$<{{(,;]{{12,200}})\s*(?:#.*)?$"
 )
@@ -99,6 +103,9 @@ def _hidden(line: str) -> str:
         return prefix + "[hidden]"
 
     line = _MASKED.sub(hide, line[:_MASK_LIMIT])
+    spare = _DEFAULTED.search(line)
+    if spare and _is_secret_value(spare.group(2), spare.group(3)):
+        line = line[: spare.start(3)] + "[hidden]" + line[spare.end(3) :]
     bare = _UNQUOTED.search(line)
     if bare and _is_secret_value(bare.group(1), bare.group(3)):
         line = line[: bare.start(3)] + "[hidden]" + line[bare.end(3) :]
@@ -171,10 +178,11 @@ def _secrets(line: str, *, config: bool) -> Iterator[tuple[str, str]]:
     if _KNOWN.search(line):
         yield from _detected(line)
     match = _ASSIGNED.search(line) or (_UNQUOTED.search(line) if config else None)
-    if match:
-        name, value = match.group(1), match.group(3)
-        if _is_secret_value(name, value):
-            yield "credential", value
+    named = (match.group(1), match.group(3)) if match else None
+    if named is None and (spare := _DEFAULTED.search(line)):
+        named = (spare.group(2), spare.group(3))
+    if named is not None and _is_secret_value(*named):
+        yield "credential", named[1]
 
 
 def _is_secret_value(name: str, value: str) -> bool:
