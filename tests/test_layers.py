@@ -15,7 +15,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "agentreview"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "canonical", "model", "version", "globs", "vocabulary", "tomlscan", "callers"),
     ("git", "diff", "store", "process", "llm", "checked", "facts", "frontends", "detect_models"),
-    ("changes", "relaxations", "detect_rules", "detect_render"),
+    ("changes", "surroundings", "relaxations", "detect_rules", "detect_render"),
     ("snapshot", "config", "detect"),
     ("syntax",),
     ("policies",),

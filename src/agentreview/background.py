@@ -11,7 +11,7 @@ import os
 import pickle
 import signal
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from agentreview.errors import AgentReviewError, IncompleteError
 
 if TYPE_CHECKING:
     from agentreview.model import Snapshot, Verdict
+    from agentreview.policies.around import Trees
 
 _SIZE = struct.Struct(">Q")
 Files = Mapping[str, bytes]
@@ -54,17 +55,21 @@ class Reviewer:
     def __exit__(self, *_: object) -> None:
         self.cancel()
 
-    def verdict(self, snapshot: Snapshot, files: Files, progress: Progress | None = None) -> Verdict:
+    def verdict(
+        self, snapshot: Snapshot, files: Files, progress: Progress | None = None, trees: Trees | None = None
+    ) -> Verdict:
         """Return the verdict of a snapshot under the configuration in ``files`` (path -> content).
+
+        ``trees`` answers the child when it asks for other files of the reviewed trees.
 
         Raises what the review raises (ConfigError …), and IncompleteError when the child died.
         """
         if not self.pid:
             from agentreview.compute import compute
 
-            return compute(snapshot, files, progress)
+            return compute(snapshot, files, progress, trees)
         try:
-            _send(self.to_child, (snapshot, dict(files), progress is not None))
+            _send(self.to_child, (snapshot, dict(files), progress is not None, trees is not None))
             while (message := _receive(self.from_child)) is not None:
                 kind, value = message
                 if kind == "verdict":
@@ -72,6 +77,10 @@ class Reviewer:
                     return verdict
                 if kind == "error":
                     raise value
+                if kind == "ask":
+                    name, arguments = value
+                    _send(self.to_child, getattr(trees, name)(*arguments))
+                    continue
                 if progress is not None:
                     progress(*value)
         except BrokenPipeError:
@@ -106,15 +115,39 @@ def _serve(pipe: int, answer: int) -> None:
     message = _receive(pipe)
     if message is None:
         return
-    snapshot, files, wants_progress = message
+    snapshot, files, wants_progress, has_trees = message
     report = (lambda done, total: _send(answer, ("progress", (done, total)))) if wants_progress else None
     if failed is None:
         try:
-            _send(answer, ("verdict", compute(snapshot, files, report)))
+            trees = _Asking(pipe, answer) if has_trees else None
+            _send(answer, ("verdict", compute(snapshot, files, report, trees)))
         except Exception as error:  # noqa: BLE001 - a bug must reach the parent, which reports it in one line
             failed = _carried(error)
     if failed is not None:
         _send(answer, ("error", failed))
+
+
+class _Asking:
+    """The child's side of :class:`agentreview.policies.around.Trees`: the parent has git, and answers."""
+
+    def __init__(self, pipe: int, answer: int) -> None:
+        self.pipe, self.answer = pipe, answer
+
+    def _ask(self, name: str, *arguments: object) -> Any:
+        _send(self.answer, ("ask", (name, arguments)))
+        return _receive(self.pipe)
+
+    def listing(self, tree: str) -> Mapping[str, str]:
+        return self._ask("listing", tree) or {}
+
+    def read(self, blobs: Sequence[str], limit: int) -> Mapping[str, bytes]:
+        return self._ask("read", list(blobs), limit) or {}
+
+    def known(self, keys: Sequence[str]) -> Mapping[str, bytes]:
+        return self._ask("known", list(keys)) or {}
+
+    def keep(self, summaries: Mapping[str, bytes]) -> None:
+        self._ask("keep", dict(summaries))
 
 
 def _carried(error: Exception) -> Exception:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
 
 from agentreview import waivers
 from agentreview.anchor import anchor
@@ -18,6 +20,9 @@ from agentreview.syntax import SKIP_REASONS
 from agentreview.triage import decide, order, settle
 from agentreview.worker import review_in_workers
 
+if TYPE_CHECKING:
+    from agentreview.policies.around import Around, Trees
+
 Progress = Callable[[int, int], None]
 
 
@@ -28,10 +33,12 @@ def warm() -> None:
     built_in(load().frameworks, "python")
 
 
-def compute(snapshot: Snapshot, files: Mapping[str, bytes], progress: Progress | None = None) -> Verdict:
+def compute(
+    snapshot: Snapshot, files: Mapping[str, bytes], progress: Progress | None = None, trees: Trees | None = None
+) -> Verdict:
     """Review under the configuration in ``files`` (path -> content). Raises ConfigError for a mistake in it."""
     config = load_config(files.get, known_policies=load().ids())
-    return review_snapshot(snapshot, config, progress, guard=_guard(snapshot, files, config))
+    return review_snapshot(snapshot, config, progress, guard=_guard(snapshot, files, config), trees=trees)
 
 
 def _guard(snapshot: Snapshot, files: Mapping[str, bytes], config: Config) -> Config:
@@ -49,14 +56,20 @@ def _guard(snapshot: Snapshot, files: Mapping[str, bytes], config: Config) -> Co
 
 
 def review_snapshot(
-    snapshot: Snapshot, config: Config, progress: Progress | None = None, *, guard: Config | None = None
-) -> Verdict:
-    """Compute the verdict of a snapshot: policies, anchoring, waivers, triage. Touches nothing outside the process."""
+    snapshot: Snapshot, config: Config, progress: Progress | None = None, *, guard: Config | None = None, trees: Trees | None = None,
+) -> Verdict:  # fmt: skip
+    """Compute the verdict of a snapshot: policies, anchoring, waivers, triage.
+
+    Touches nothing outside the process but what ``trees`` reads: other files of the two trees, when a finding rests on them.
+    """
     started = time.perf_counter()
     catalogue = load()
     engine = Engine(catalogue, config, guard)
     guards = {p.id for p in catalogue.policies if any(check.form == "gate" for check in p.checks)}
-    reviewed = review_changes(snapshot.changes, engine, lambda changes, run: review_in_workers(changes, run, progress))
+    look = partial(_around, trees, snapshot) if trees is not None else None
+    reviewed = review_changes(
+        snapshot.changes, engine, lambda changes, run: review_in_workers(changes, run, progress), look
+    )
     rules = {p.id: p.rule for p in catalogue.policies}
     shown = [c for c in reviewed.claims if c.touched]
     findings, unanchored = _anchored(snapshot, shown, rules)
@@ -81,6 +94,13 @@ def review_snapshot(
         rules=tuple(rules[r] for r in sorted(used)), notes=(*notes, *_unset(settled, config), *_elsewhere(len(reviewed.claims) - len(shown))), files=reviewed.files,
         worktree=snapshot.worktree, branch=snapshot.branch, source=snapshot.source, seconds=round(time.perf_counter() - started, 3),
     )  # fmt: skip
+
+
+def _around(trees: Trees, snapshot: Snapshot) -> Around:
+    from agentreview.policies.around import Around
+    from agentreview.worker import summarise_in_workers
+
+    return Around(trees, snapshot.base, snapshot.tree, summarise_in_workers)
 
 
 def _anchored(

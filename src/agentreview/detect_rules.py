@@ -169,7 +169,7 @@ def tenant_source(text: str) -> Iterator[str]:
         yield from _TENANT_SOURCE.findall(text)
 
 
-_FASTAPI_DENY = re.compile(r"\bFastAPI\(.*dependencies\s*=\s*\[.*(?:Depends|Security)\(")
+_FASTAPI_DENY = re.compile(r"\bFastAPI\([^()]*dependencies\s*=\s*\[.*(?:Depends|Security)\(")
 _APP_USE_AUTH = re.compile(
     r"^\s*app\.use\(\s*(?:\w+\.)?(?:\w*[aA]uthenticat\w*|require[A-Z_]\w*|passport\.authenticate|\w*[aA]uth(?:Guard|Middleware)?)\b"
 )

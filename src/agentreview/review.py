@@ -101,7 +101,10 @@ def _judge(
         limit = _size_limit(files)
         if snapshot is None or limit is not None:
             snapshot = _snapshot(repo, base, tree, branch, source, limit)
-        verdict = replace(reviewer.verdict(snapshot, files, progress), version=version)
+        from agentreview.surroundings import GitTrees
+
+        trees = GitTrees(repo, version)
+        verdict = replace(reviewer.verdict(snapshot, files, progress, trees), version=version)
         if verdict.decision is not Decision.INCOMPLETE:  # what could not be reviewed may be reviewable next time
             warning = store.save(base, tree, version, verdict.decision.value, _body(verdict))
             if warning:

@@ -16,6 +16,8 @@ import signal
 import struct
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from agentreview.model import FileChange
 from agentreview.policies.compare import Engine, FileResult, review_file
@@ -29,16 +31,49 @@ def review_in_workers(
     changes: Sequence[FileChange], engine: Engine, progress: Callable[[int, int], None] | None = None
 ) -> list[FileResult]:
     """Review every file; results in the order of ``changes``. A worker's death fails only the file it was reading."""
-    total = sum(len(c.after or b"") + len(c.before or b"") for c in changes)
-    if not changes:
+    work = Work(
+        sizes=[len(c.after or b"") + len(c.before or b"") for c in changes],
+        do=lambda n: review_file(changes[n], engine),
+        failed=lambda n, why: FileResult(changes[n].path, failed=why),
+        seconds=engine.config.limits.file_seconds,
+    )
+    return _run(work, progress)
+
+
+def summarise_in_workers(files: Sequence[tuple[str, bytes]], engine: Engine) -> list[dict[str, Any] | None]:
+    """Summarise other files of the tree; one that its worker dies on lends nothing (and is not taken to be read)."""
+    from agentreview.policies.around import summary
+
+    work = Work(
+        sizes=[len(content) for _, content in files],
+        do=lambda n: summary(*files[n], engine),
+        failed=lambda _n, _why: None,
+        seconds=engine.config.limits.file_seconds,
+    )
+    return _run(work, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Numbered jobs of known size: what does one, what stands for one that was killed, the processor time it may take."""
+
+    sizes: Sequence[int]
+    do: Callable[[int], Any]
+    failed: Callable[[int, str], Any]
+    seconds: float
+
+
+def _run(work: Work, progress: Callable[[int, int], None] | None) -> list[Any]:
+    jobs = range(len(work.sizes))
+    if not jobs:
         return []
     if not hasattr(os, "fork"):
-        return [review_file(change, engine) for change in changes]
-    results: dict[int, FileResult] = {}
+        return [work.do(n) for n in jobs]
+    results: dict[int, Any] = {}
     # Big files first, dealt in turn: the shares take about the same time.
-    ranked = sorted(range(len(changes)), key=lambda n: -len(changes[n].after or b""))
-    count = min(max(1, os.cpu_count() or 1), 4, len(changes)) if total > _PARALLEL_BYTES else 1
-    workers = [_Worker(changes, engine, ranked[n::count]) for n in range(count)]
+    ranked = sorted(jobs, key=lambda n: -work.sizes[n])
+    count = min(max(1, os.cpu_count() or 1), 4, len(jobs)) if sum(work.sizes) > _PARALLEL_BYTES else 1
+    workers = [_Worker(work, ranked[n::count]) for n in range(count)]
     try:
         while workers:
             ready, _, _ = select.select([w.pipe for w in workers], [], [], 0.5)
@@ -49,22 +84,22 @@ def review_in_workers(
                     workers.remove(worker)
                     left = worker.finish(results)
                     if left:
-                        workers.append(_Worker(changes, engine, left))
+                        workers.append(_Worker(work, left))
             if progress is not None:
-                progress(len(results), len(changes))
+                progress(len(results), len(jobs))
     finally:
         for worker in workers:
             worker.kill()
-    return [results[n] for n in range(len(changes))]
+    return [results[n] for n in jobs]
 
 
 class _Worker:
     """One child: the files it was given, the one it is reading, the pipe its results come through."""
 
-    def __init__(self, changes: Sequence[FileChange], engine: Engine, todo: Sequence[int]) -> None:
-        self.changes = changes
+    def __init__(self, work: Work, todo: Sequence[int]) -> None:
+        self.work = work
         self.todo = list(todo)
-        self.limit = engine.config.limits.file_seconds
+        self.limit = work.seconds
         self.current = -1
         self.buffer = b""
         self.ended = False
@@ -75,13 +110,13 @@ class _Worker:
             status = 1
             try:
                 os.close(self.pipe)
-                _work(changes, engine, self.todo, child, self.limit)
+                _work(work, self.todo, child)
                 status = 0
             finally:
                 os._exit(status)
         os.close(child)
 
-    def read(self, results: dict[int, FileResult]) -> None:
+    def read(self, results: dict[int, Any]) -> None:
         """Take what the child has written."""
         data = os.read(self.pipe, 1 << 20)
         if not data:
@@ -105,7 +140,7 @@ class _Worker:
         """Whether the child has said nothing for far longer than a file may take."""
         return time.monotonic() - self.since > self.limit * WALL_FACTOR
 
-    def finish(self, results: dict[int, FileResult]) -> list[int]:
+    def finish(self, results: dict[int, Any]) -> list[int]:
         """Reap the child; the file it died on is failed with the reason. Returns the files that are left."""
         waited = not self.ended  # it said nothing for too long, and is ended here
         status = self.kill()
@@ -119,7 +154,7 @@ class _Worker:
             if slow
             else f"the analyser stopped unexpectedly (status {status})"
         )
-        results[guilty] = FileResult(self.changes[guilty].path, failed=reason)
+        results[guilty] = self.work.failed(guilty, reason)
         self.todo.remove(guilty)
         return self.todo
 
@@ -137,13 +172,13 @@ class _Worker:
         return self.status
 
 
-def _work(changes: Sequence[FileChange], engine: Engine, todo: Sequence[int], pipe: int, limit: float) -> None:
+def _work(work: Work, todo: Sequence[int], pipe: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     for number in todo:
         _write(pipe, -1 - number, b"")
-        signal.setitimer(signal.ITIMER_PROF, limit)
-        result = review_file(changes[number], engine)
+        signal.setitimer(signal.ITIMER_PROF, work.seconds)
+        result = work.do(number)
         signal.setitimer(signal.ITIMER_PROF, 0)
         _write(pipe, number, pickle.dumps(result, protocol=pickle.HIGHEST_PROTOCOL))
 

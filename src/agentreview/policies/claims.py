@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agentreview.facts import Facts
 from agentreview.model import Claim, Evidence, Hit, Severity
 from agentreview.policies.load import Check, Policy
+from agentreview.policies.nearby import Nearby
 from agentreview.syntax.facts import Analysis, Fact
 from agentreview.syntax.reach import in_reach
 from agentreview.syntax.tree import Unit
@@ -21,11 +22,22 @@ class View:
     facts: Facts
     reach: dict[int, list[Fact]]
     lines: list[str]
+    nearby: Nearby | None = None
+    lent: dict[int, list[Fact]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, analysis: Analysis, facts: Facts) -> View:
-        """Wrap an analysis."""
-        return cls(analysis, facts, {}, analysis.module.source.split("\n"))
+    def of(cls, analysis: Analysis, facts: Facts, nearby: Nearby | None = None) -> View:
+        """Wrap an analysis. ``nearby`` is what the other files of its tree lend, when somebody reads them."""
+        return cls(analysis, facts, {}, analysis.module.source.split("\n"), nearby)
+
+    def from_elsewhere(self, unit: Unit) -> list[Fact]:
+        """Controls that other files lend to the unit. Asked last: it may cost reading them."""
+        if self.nearby is None:
+            return []
+        known = self.lent.get(id(unit))
+        if known is None:
+            known = self.lent[id(unit)] = self.nearby.lent(self.analysis, unit)
+        return known
 
     def in_reach(self, unit: Unit) -> list[Fact]:
         """Facts that hold for the unit."""

@@ -17,6 +17,7 @@ from agentreview.model import Claim, FileChange, Hunk, Skipped
 from agentreview.policies.checks import evaluate
 from agentreview.policies.claims import View
 from agentreview.policies.load import Catalogue, Policy
+from agentreview.policies.nearby import Nearby, Wants
 from agentreview.policies.removed import Removal, removals
 from agentreview.syntax.facts import Analysis, analyse
 from agentreview.syntax.frameworks import Framework, Matchers, matchers
@@ -63,6 +64,8 @@ class FileResult:
     skipped: Skipped | None = None
     failed: str = ""
     reviewed: bool = False
+    before: Wants = field(default_factory=Wants)  # files of the tree before that would tell more
+    after: Wants = field(default_factory=Wants)
 
 
 @lru_cache(maxsize=8)
@@ -81,6 +84,7 @@ class Engine:
         self.lexicon = Lexicon(config.facts)
         self.policies = tuple(p for p in catalogue.policies if config.level(p.id) is not Level.OFF)
         self._matchers: dict[str, Matchers] = {}
+        self.nearby: tuple[Nearby, Nearby] | None = None  # other files of the tree before and after, as far as read
 
     def matchers(self, language: str) -> Matchers:
         """Matchers of a language, the project's own names included."""
@@ -120,8 +124,9 @@ def review_file(change: FileChange, engine: Engine) -> FileResult:
         old = engine.analyse(change.path, change.before)
         # A version before that does not parse cannot tell old from new: everything counts as introduced.
         before = old if isinstance(old, Analysis) else None
-    new_view = View.of(after, engine.config.facts) if after is not None else None
-    old_view = View.of(before, engine.config.facts) if before is not None else None
+    around = tuple(Nearby(one.paths, one.summaries) for one in engine.nearby or ()) or (None, None)
+    new_view = View.of(after, engine.config.facts, around[1]) if after is not None else None
+    old_view = View.of(before, engine.config.facts, around[0]) if before is not None else None
     result.totals = _totals(before, after)
     result.reviewed = after is not None or before is not None
     for policy in engine.policies:
@@ -131,6 +136,7 @@ def review_file(change: FileChange, engine: Engine) -> FileResult:
         if old_view is not None:
             result.removals.extend(removals(policy, change, old_view, new_view))
     _supersede(result, engine.policies)
+    result.before, result.after = (one.wants if one is not None else Wants() for one in around)
     return result
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from agentreview.facts import Facts
+from agentreview.facts import AutomaticAudit, Facts
 from agentreview.globs import matches as path_matches
 from agentreview.policies.claims import View
 from agentreview.policies.load import Check, Policy
@@ -31,13 +31,13 @@ def automatic(fact: Fact, check: Check, facts: Facts) -> bool:
         return False
     if fact.concept in _READS:
         return facts.audit.reads in ("middleware", "none")
-    for automatic in facts.audit.automatic:
-        covered = not automatic.models or any(
-            fact.resource.lower() in (m.lower(), m.lower() + "s") for m in automatic.models
-        )
-        if covered and (automatic.how == "triggers" or not fact.bulk):
-            return True
-    return False
+    return any(records(automatic, fact) for automatic in facts.audit.automatic)
+
+
+def records(trail: AutomaticAudit, fact: Fact) -> bool:
+    """Whether a trail that needs no call sees this write: signals and subscribers are not sent for bulk calls."""
+    covered = not trail.models or any(fact.resource.lower() in (m.lower(), m.lower() + "s") for m in trail.models)
+    return covered and (trail.how == "triggers" or not fact.bulk)
 
 
 _GLOBAL = frozenset(

@@ -132,6 +132,8 @@ def _units(policy: Policy, check: Check, change: FileChange, before: View, after
                 continue
             if concept in ("object-check", "membership", "scope") and _limited(new_own) > _limited(old_own):
                 continue  # the check became a predicate of the query
+            if _elsewhere(concept, before, unit, after, new):
+                continue
             said += concept
             yield Removal(_claim(policy, check, change, before, after, unit, new, gone, asked=asked), concept)
         if (
@@ -163,6 +165,12 @@ def _units(policy: Policy, check: Check, change: FileChange, before: View, after
                     _claim(policy, check, change, before, after, unit, new, gone, what="the refusal ", asked=asked),
                     "denial",
                 )
+
+
+def _elsewhere(concept: str, before: View, old: Unit, after: View, new: Unit) -> bool:
+    """Whether another file now lends the control that this one lost: a helper, a base class, a mount that was there already."""
+    now = sum(f.concept == concept for f in after.from_elsewhere(new))
+    return now > sum(f.concept == concept for f in before.from_elsewhere(old)) if now else False
 
 
 def _hook(policy: Policy, check: Check, change: FileChange, before: View, after: View, unit: Unit) -> Iterator[Removal]:

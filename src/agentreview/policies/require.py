@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from agentreview.model import Claim, Hit
 from agentreview.policies.claims import View, identity_of, make_claim
-from agentreview.policies.filters import _HANDLERS, ambient, automatic, passes, silenced
+from agentreview.policies.filters import _HANDLERS, ambient, automatic, passes, records, silenced
 from agentreview.policies.load import Check, Policy
+from agentreview.policies.nearby import useful
 from agentreview.syntax.facts import Analysis, Fact
 from agentreview.syntax.patterns import chain
 from agentreview.syntax.reach import called_by, enclosing_class, own_and_helpers, resolve
@@ -92,14 +93,17 @@ def require(policy: Policy, check: Check, view: View) -> Iterator[Claim]:
             continue
         hit = Hit.VIOLATION if raised else check.hit
         if not check.concepts or check.concepts == ("endpoint",):
-            if _only_guessed(view, unit, reach, raised=raised) or (not raised and _inherits(view, unit)):
+            if _only_guessed(view, unit, reach, raised=raised) or _lent(check, view, unit) or _refused(check, view):
+                continue
+            inherits = _inherits(view, unit)
+            if inherits and not raised:
                 continue
             cls = _class_of(unit)
             if cls is not None and view.analysis.module.language == "python":
                 if id(cls) in told:
                     continue  # a Python class is closed or open as a whole: said once
                 told.add(id(cls))
-            if _inherits(view, unit) or (
+            if inherits or (
                 _has_settings(view, unit) and not any(f.phi for f in (*view.analysis.own(cls or unit).facts, *reach))
             ):
                 hit = Hit.SUSPECT  # a base class or the framework's settings may close it
@@ -115,6 +119,9 @@ def require(policy: Policy, check: Check, view: View) -> Iterator[Claim]:
             continue
         if set(check.concepts) <= _READS and _mutates(unit):
             continue  # what it changes is what it shows; the look-ups on the way are internal
+        triggers = _left(triggers, check, view, unit)
+        if not triggers:
+            continue
         if unit.kind == "class":
             claimed[id(unit)] = triggers[0].resource
         elif (
@@ -135,6 +142,31 @@ def require(policy: Policy, check: Check, view: View) -> Iterator[Claim]:
                 hit=hit,
                 others=others,
             )
+
+
+def _lent(check: Check, view: View, unit: Unit) -> bool:
+    """Whether another file lends the control. Asked last: the answer may cost reading files."""
+    return useful(view.from_elsewhere(unit), (*check.require, *check.unless))
+
+
+def _refused(check: Check, view: View) -> bool:
+    """Whether the project's own settings refuse an endpoint that says nothing."""
+    return "authn" in check.require and view.nearby is not None and view.nearby.access_default(view.analysis) == "deny"
+
+
+def _left(triggers: list[Fact], check: Check, view: View, unit: Unit) -> list[Fact]:
+    """Triggers that neither a control in another file nor an automatic trail answers."""
+    if not triggers or view.nearby is None:
+        return triggers
+    if _lent(check, view, unit):
+        return []
+    if "audit" in check.require:
+        known = {f.resource: view.nearby.automatic(view.analysis, f.resource) for f in triggers if f.concept in _WRITES}
+        return [f for f in triggers if not any(records(one, f) for one in known.get(f.resource, ()))]
+    if "scope" in check.require:
+        secured = view.nearby.row_security(view.analysis)
+        return [f for f in triggers if not {f.resource.lower(), f.resource.lower() + "s"} & secured]
+    return triggers
 
 
 def _siblings_have(check: Check, view: View, unit: Unit, units: list[Unit]) -> bool:
@@ -172,7 +204,7 @@ _FRAMEWORKS = (
 def _inherits(view: View, unit: Unit) -> bool:
     """Whether a base class of the project, in another file, may carry the control."""
     cls = _class_of(unit)
-    if cls is None:
+    if cls is None or (view.nearby is not None and view.nearby.bases_known(view.analysis, unit)):
         return False
     for base in cls.bases:
         root = chain(base)[0].name

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from agentreview.config import Level
 from agentreview.globs import matches
@@ -12,9 +13,15 @@ from agentreview.model import FileChange, Skipped
 from agentreview.policies import gate, secrets
 from agentreview.policies.compare import Claimed, Engine, FileResult, review_file
 from agentreview.policies.load import Policy
+from agentreview.policies.nearby import Nearby
 from agentreview.policies.removed import Removal
 
+if TYPE_CHECKING:
+    from agentreview.policies.around import Around
+
 Runner = Callable[[Sequence[FileChange], Engine], list[FileResult]]
+Look = Callable[[], "Around"]
+_ROUNDS = 5  # of asking for other files: settings first, then as many hops as names are followed
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +39,26 @@ def in_process(changes: Sequence[FileChange], engine: Engine) -> list[FileResult
     return [review_file(change, engine) for change in changes]
 
 
-def review_changes(changes: Sequence[FileChange], engine: Engine, runner: Runner = in_process) -> Reviewed:
-    """Return every claim about a change, what was skipped and what failed."""
+def review_changes(
+    changes: Sequence[FileChange], engine: Engine, runner: Runner = in_process, look: Look | None = None
+) -> Reviewed:
+    """Return every claim about a change, what was skipped and what failed.
+
+    ``look`` opens the other files of the two trees; without it a control that lives elsewhere is not known.
+    """
     excluded = [c for c in changes if matches(c.path, engine.config.exclude)]
     reviewed = [c for c in changes if not matches(c.path, engine.config.exclude)]
+    engine.nearby = (Nearby(None, {}), Nearby(None, {})) if look is not None else None
     results = runner(reviewed, engine)
+    around: Around | None = None
+    for _ in range(_ROUNDS if look is not None else 0):
+        asking = [n for n, result in enumerate(results) if result.before or result.after]
+        if asking and around is None and look is not None:
+            around = look()
+        if not asking or around is None or not around.provide([results[n] for n in asking], engine):
+            break
+        for n, again in zip(asking, runner([reviewed[n] for n in asking], engine), strict=True):
+            results[n] = again
     claims: list[Claimed] = []
     seen: Counter[tuple[str, str, str]] = Counter()
     policies = (*engine.policies, *_guards(engine))

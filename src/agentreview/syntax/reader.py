@@ -40,9 +40,10 @@ class Reader:
                 by_name.setdefault(unit.qualname, unit)
         self.analysis = Analysis(module, path, {}, {}, {}, [], lexicon, by_name)
         self.class_env: dict[int, dict[str, Value]] = {}
-        self.pending_routes: list[tuple[str, Endpoint, list[Fact]]] = []
+        self.members: dict[int, dict[str, str]] = {}  # of a class: what its fields are instances of, by their types
+        self.pending_routes: list[tuple[str, Endpoint, list[Fact], list[tuple[str, Expr]]]] = []
         self.concepts_memo: dict[str, frozenset[str]] = {}
-        self.handlers: dict[int, tuple[Endpoint, list[Fact]]] = {}
+        self.handlers: dict[int, tuple[Endpoint, list[Fact], list[tuple[str, Expr]]]] = {}
 
     # -- the walk ----------------------------------------------------------------------------------------------
 
@@ -57,7 +58,7 @@ class Reader:
         for unit in self.module.units:
             if unit.kind == "function" and not unit.anonymous:
                 by_short.setdefault(unit.name, []).append(unit)
-        for name, endpoint, controls in self.pending_routes:
+        for name, endpoint, controls, calls in self.pending_routes:
             for unit in by_short.get(name.rsplit(".", 1)[-1], ())[:1]:
                 known = self.analysis.endpoints.get(id(unit))
                 if known is None:
@@ -66,6 +67,7 @@ class Reader:
                     )
                 self.analysis.own(unit).facts.extend(replace(f, unit=unit) for f in controls)
                 self.reread(unit)
+                self.analysis.own(unit).calls.extend(calls)
         for unit in self.module.units:
             if unit.kind == "class":
                 self.limited(unit)
@@ -88,8 +90,11 @@ class Reader:
         self.read(unit)
         self.analysis.own(unit).facts.extend(extra)
 
-    def read(self, unit: Unit, endpoint: Endpoint | None = None, controls: Iterable[Fact] = ()) -> None:
+    def read(
+        self, unit: Unit, endpoint: Endpoint | None = None, controls: Iterable[Fact] = (), calls: Iterable[tuple[str, Expr]] = ()
+    ) -> None:  # fmt: skip
         own = UnitFacts(unit)
+        own.calls.extend(calls)
         self.analysis.units[id(unit)] = own
         state = Scope(self, own)
         if endpoint is not None:
@@ -197,6 +202,8 @@ class Reader:
                             own.facts.append(self.fact(entry, unit, sub, chain(sub)))
                     if sub.kind == "name":
                         own.calls.append((sub.name, sub))
+            if links[-1].name and len(links) < 4:
+                own.calls.append((names(links), decorator))
 
     def fact(self, entry: Entry, unit: Unit, expr: Expr, links: list[Link]) -> Fact:
         return Fact(
@@ -217,11 +224,15 @@ class Reader:
                     resource = root_name(stmt.value)
                 elif stmt.value is not None and stmt.op == ":":
                     resource = type_resource(stmt.value)
+                if stmt.op == ":" and stmt.value is not None:
+                    self.members.setdefault(id(unit), {})[name] = last_name(stmt.value)
                 if resource and resource[:1].isupper():
                     env[f"self.{name}"] = Value(resource=resource_name(resource), record=name != "serializer_class")
         for child in unit.children:
             if child.name == "constructor":
                 for param in child.params:
+                    if param.annotation is not None:
+                        self.members.setdefault(id(unit), {})[param.name] = last_name(param.annotation)
                     resource = type_resource(param.annotation) or decorated_resource(param)
                     if resource:
                         env[f"self.{param.name}"] = Value(resource=resource_name(resource))

@@ -152,8 +152,8 @@ class Spelling:
 
     def callback(self, unit: Unit) -> None:
         if id(unit) in self.reader.handlers:
-            endpoint, controls = self.reader.handlers[id(unit)]
-            self.reader.read(unit, endpoint, controls)
+            endpoint, controls, calls = self.reader.handlers[id(unit)]
+            self.reader.read(unit, endpoint, controls, calls)
             return
         if not unit.anonymous:
             return
@@ -170,6 +170,8 @@ class Spelling:
                 self.own.calls.append((last.name, expr))
             elif len(links) == 2 and links[0].name in ("self", "this", "cls", "super"):
                 self.own.calls.append((f"self.{last.name}", expr))
+            elif len(links) < 4:
+                self.remote(links, expr)
             if last.name == "catch" and last.args and last.args[0].value.unit is not None:
                 self.own.catches.append((expr, last.args[0].value.unit))
             if last.name in ("commit", "flush") and self.dirty:
@@ -224,6 +226,17 @@ class Spelling:
                 fact.resource = self.captured(links, captured, argument=argument)
                 fact.phi = self.lexicon.phi_resource(fact.resource)
             self.own.facts.append(fact)
+
+    def remote(self, links: list[Link], expr: Expr) -> None:
+        """Remember a call of something imported: ``services.load()``, ``this.patients.load()`` of a known type."""
+        root, module = links[0].name, self.reader.module
+        members = self.reader.members.get(id(self.unit.parent), {}) if self.unit.parent is not None else {}
+        if root in ("self", "this") and len(links) == 3 and links[1].name in members:
+            self.own.calls.append((f"{members[links[1].name]}.{links[2].name}", expr))
+        elif root in members and len(links) == 2:
+            self.own.calls.append((f"{members[root]}.{links[1].name}", expr))
+        elif root in module.imports or (len(links) == 2 and root[:1].isupper() and module.language in ("java", "ruby")):
+            self.own.calls.append((".".join(link.name for link in links), expr))
 
     def acted_on(self, concept: str, links: list[Link]) -> bool:
         """Whether what the call acts on is text the client chose."""
@@ -390,6 +403,7 @@ class Spelling:
         controls: list[Fact] = []
         handlers: list[Unit] = []
         named: list[str] = []
+        calls: list[tuple[str, Expr]] = []
         for position, arg in enumerate(args[1:], 2):
             inner = [s.unit for s in subexpressions(arg.value) if s.kind == "func" and s.unit is not None]
             if inner:
@@ -397,13 +411,14 @@ class Spelling:
             for item in arg.value.items if arg.value.kind == "list" else (arg.value,):
                 if item.kind in ("name", "attr", "call"):
                     controls.extend(self.middleware(item))
+                    calls.append((names(chain(item)), item))
                     if position == len(args) and item.kind != "call":
                         named.append(chain(item)[-1].name)
         for unit in handlers:
             unit_endpoint = Endpoint(unit, entry.framework, router, path, expr.line)
-            self.reader.handlers[id(unit)] = (unit_endpoint, [replace(f, unit=unit) for f in controls])
+            self.reader.handlers[id(unit)] = (unit_endpoint, [replace(f, unit=unit) for f in controls], calls)
         for name in named:
-            self.reader.pending_routes.append((name, endpoint, controls))
+            self.reader.pending_routes.append((name, endpoint, controls, calls))
 
     def middleware(self, expr: Expr) -> list[Fact]:
         out: list[Fact] = []

@@ -1,0 +1,144 @@
+"""What one file lends to others, small enough to keep: controls by symbol, what it imports, mounts, and settings.
+
+A summary is plain JSON data, so it can be cached by the file's blob and cross a pipe. It says nothing about the file's
+own findings: it is only read where another file would otherwise be told that a control is missing.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from agentreview.detect_models import Lines, source_lines
+from agentreview.detect_rules import access_default, automatic_audit
+from agentreview.syntax.facts import Analysis, Fact
+from agentreview.syntax.imports import imported
+from agentreview.syntax.patterns import chain, names
+from agentreview.syntax.reach import _CLASS_HOOKS, CONTROLS, called_by, own_and_helpers
+from agentreview.syntax.tree import Expr, Unit, expressions, statements, subexpressions
+
+FORMAT = 1
+MAX_BYTES = 512 * 1024
+_MAX_USES = 40
+# Methods through which an object guards: a dependency, a middleware, a permission class, an interceptor.
+_GUARDING = frozenset(
+    "__call__ canActivate use intercept has_permission has_object_permission handle preHandle call".split()
+)
+_MOUNTS = frozenset(
+    "include_router use route get post put patch delete all path re_path url register mount add_url_rule register_blueprint "
+    "register_router Handle HandleFunc Group GET POST PUT PATCH DELETE Get Post Put Patch Delete add_api_route".split()
+)
+_RLS = re.compile(
+    r"ALTER\s+TABLE\s+(?:ONLY\s+)?[\"`]?(?:\w+\.)?[\"`]?(\w+)[\"`]?\s+(?:ENABLE|FORCE)\s+ROW\s+LEVEL\s+SECURITY", re.I
+)
+_SPRING = re.compile(
+    r"anyRequest\(\)\s*\.\s*(authenticated|fullyAuthenticated|hasRole|hasAnyRole|hasAuthority|hasAnyAuthority|denyAll|access|permitAll)\b"
+)
+
+Summary = dict[str, Any]
+Row = list[Any]  # [concept, call, line]
+
+
+def settings_of(path: str, content: bytes) -> Summary:
+    """What lines alone say, in any language: the default of endpoints, trails that need no call, row-level security."""
+    lines: Lines = source_lines(content)
+    found = [(access_default(lines, at), lines[at][0]) for at in range(len(lines))]
+    default = [[value, number] for value, number in found if value]
+    joined = "\n".join(line for _, line in lines)
+    spring = _SPRING.search(joined) if path.endswith((".java", ".kt")) else None
+    if spring is not None:
+        default.append(["allow" if spring[1] == "permitAll" else "deny", joined.count("\n", 0, spring.start()) + 1])
+    return {
+        "format": FORMAT,
+        "default": default[:10],
+        "automatic": [[how, model, number] for how, model, number, _ in automatic_audit(path, lines)][:200],
+        "rls": sorted({m.lower() for m in _RLS.findall(joined)})[:500],
+        "symbols": {}, "imports": {}, "routers": {}, "reexports": [], "mounts": [], "language": "",
+    }  # fmt: skip
+
+
+def summarise(analysis: Analysis, controls: Any) -> Summary:
+    """Return what the analysed file lends. ``controls`` names the concepts an argument spells (a middleware, a wrapper)."""
+    module = analysis.module
+    out = settings_of(analysis.path, module.source.encode("utf-8", "replace"))
+    out["language"] = module.language
+    out["imports"] = dict(module.imports)
+    for unit in module.units:
+        if unit.kind != "module" and not unit.anonymous:
+            out["symbols"].setdefault(unit.qualname, _symbol(analysis, unit))
+    out["routers"] = {name: [_row(f) for f in facts] for name, facts in analysis.routers.items()}
+    if module.language in ("typescript", "javascript"):
+        out["reexports"] = sorted(
+            {s.op for s in module.root.body if s.kind == "import" and s.op.startswith((".", "@/", "~/"))}
+        )
+    out["mounts"] = _mounts(analysis, controls)
+    return out
+
+
+def _symbol(analysis: Analysis, unit: Unit) -> Row:
+    """Return [facts, names it uses, names of its bases] of a class or function, nested functions and hooks included."""
+    members = [unit]
+    for member in members:  # a decorator's work is done in the function it returns
+        for child in member.children:
+            if (
+                child.kind == "function"
+                and (unit.kind == "function" or child.name in _CLASS_HOOKS | _GUARDING)
+                and len(members) < 50
+            ):
+                members.append(child)
+    facts: dict[tuple[str, str], Row] = {}
+    uses: dict[str, None] = {}
+    for member in members:
+        for fact in own_and_helpers(analysis, member):
+            if fact.concept in CONTROLS:
+                facts.setdefault((fact.concept, fact.call), _row(fact))
+            elif member.name in ("get_queryset", "filter_queryset", "get_object") and fact.concept == "read":
+                for held, concept in ((fact.scoped, "scope"), (fact.owned, "object-check")):
+                    if held:
+                        facts.setdefault((concept, fact.call), [concept, fact.call, fact.line])
+        for one in (member, *called_by(analysis, member)):
+            uses.update(dict.fromkeys(imported(analysis, name) for name, _ in analysis.own(one).calls))
+    uses.pop("", None)
+    bases = [b for b in (imported(analysis, names(chain(base))) for base in unit.bases) if b]
+    return [list(facts.values()), list(uses)[:_MAX_USES], bases]
+
+
+def _row(fact: Fact) -> Row:
+    return [fact.concept, fact.call, fact.line]
+
+
+def _mounts(analysis: Analysis, controls: Any) -> list[Row]:
+    """[imported name, controls] of routers, views and handlers that this file puts behind something."""
+    out: list[Row] = []
+    for unit in analysis.module.units:
+        if unit.kind == "class":
+            continue
+        before: list[Row] = []  # app.use(requireAuth): holds for what is mounted after it
+        for stmt in statements(unit.body):
+            for expr in expressions(stmt):
+                for call in subexpressions(expr):
+                    if call.kind != "call" or len(out) >= 200:
+                        continue
+                    links = chain(call)
+                    args = links[-1].args or ()
+                    if links[-1].name not in _MOUNTS or not args:
+                        continue
+                    held: list[Row] = [row for a in args for row in controls(a.value)]
+                    targets = [t for a in args for t in _targets(analysis, a.value)]
+                    if links[-1].name == "use" and args[0].value.kind not in ("str", "fstr") and held:
+                        before.extend(held)
+                    out.extend([target, [*before, *held]] for target in targets if before or held)
+    return out
+
+
+def _targets(analysis: Analysis, value: Expr) -> list[str]:
+    """Imported names in an argument: a router, a view, ``Show.as_view()``, ``login_required(views.show)``."""
+    out = []
+    for sub in subexpressions(value):
+        if sub.kind in ("name", "attr"):
+            dotted = names(chain(sub))
+            if dotted.partition(".")[0] in analysis.module.imports:
+                target = imported(analysis, dotted)
+                if target and target not in out:
+                    out.append(target)
+    return out[:20]
