@@ -7,7 +7,8 @@ from functools import lru_cache
 
 from agentreview.canonical import digest
 from agentreview.model import Claim, Confidence, FileChange, Finding, Hit, Origin, Rule, Status
-from agentreview.policies.secrets import mask
+from agentreview.policies.secrets import mask as masked
+from agentreview.policies.secrets import unnamed
 from agentreview.syntax.parse import text_of
 
 FRAME = 2  # lines of context above and below
@@ -42,10 +43,11 @@ def anchor(
     if not 1 <= claim.start_line <= len(lines):
         return None
     here = lines[claim.start_line - 1]
-    if claim.quote.strip() not in (here.strip(), mask(here).strip()) and "[hidden]" not in claim.quote:
+    if claim.quote.strip() not in (here.strip(), masked(here).strip()) and "[hidden]" not in claim.quote:
         return None
     end = min(max(claim.end_line, claim.start_line), len(lines))
     first, last = max(1, claim.start_line - FRAME), min(len(lines), max(end, claim.start_line) + FRAME)
+    mask = unnamed if claim.personal else masked
     hidden = {claim.start_line: mask(claim.quote)} if "[hidden]" in claim.quote else {}
     confidence = Confidence.HIGH if claim.hit is Hit.VIOLATION or claim.confirmed else Confidence.MEDIUM
     return Finding(
@@ -53,7 +55,7 @@ def anchor(
         rule=claim.rule, title=rule.title, severity=claim.severity or rule.severity, confidence=confidence, hit=claim.hit,
         origin=Origin.EXISTING if existing else Origin.INTRODUCED, status=Status.ADVISORY, agent=agent,
         path=claim.path if claim.side == "after" else change.old_path or claim.path, start_line=claim.start_line, end_line=end,
-        unit=mask(claim.unit), message=mask(claim.message), excerpt=hidden.get(claim.start_line, mask(here)).strip()[:300], fix=mask(claim.fix or rule.fix), side=claim.side,
+        unit=masked(claim.unit), message=masked(claim.message), excerpt=hidden.get(claim.start_line, mask(here)).strip()[:300], fix=masked(claim.fix or rule.fix), side=claim.side,
         why=_first_paragraph(rule.why), cwe=rule.cwe, references=rule.references, needs=claim.needs,
         evidence=tuple(replace(e, quote=mask(e.quote), shows=mask(e.shows)) for e in claim.evidence),
         frame=tuple((n, hidden.get(n) or mask(lines[n - 1])[:400]) for n in range(first, min(last, first + 30) + 1)),

@@ -176,6 +176,7 @@ class Claim:
     needs: tuple[str, ...] = ()
     confirmed: bool = False
     severity: Severity | None = None  # lower or raise one step for this hit; None = the rule's
+    personal: bool = False  # its lines hold data of a person: shown with whatever names one hidden
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,11 +11,14 @@ from collections.abc import Callable, Iterator
 
 from agentreview.model import Claim, Hit
 from agentreview.policies.claims import View, identity_of, make_claim
-from agentreview.policies.filters import passes, silenced
+from agentreview.policies.columns import plain_column, unique
+from agentreview.policies.filters import allowed, passes, silenced
 from agentreview.policies.load import Check, Policy
+from agentreview.policies.order import order
 from agentreview.policies.paths import path_classes
 from agentreview.policies.require import require, units_in
 from agentreview.policies.swallow import swallow
+from agentreview.policies.tenants import job, memo
 from agentreview.syntax.facts import Fact
 from agentreview.syntax.patterns import glob
 
@@ -64,7 +67,7 @@ def _flow(policy: Policy, check: Check, view: View) -> Iterator[Claim]:
             if fact.concept not in check.sinks or not fact.labels:
                 continue
             shown = sorted({name for kind, name in fact.labels if kind in check.sources})
-            if shown:
+            if shown and not allowed(fact, view.facts) and not silenced(policy, check, view, own.unit):
                 yield make_claim(
                     policy,
                     check,
@@ -112,6 +115,28 @@ def _match(policy: Policy, check: Check, view: View) -> Iterator[Claim]:
         yield make_claim(policy, check, view, unit, fact=fact, identity=flat)
 
 
+_VERBS = {"write": "change", "generic-write": "change", "delete": "delete"}
+
+
+def _untested(policy: Policy, check: Check, view: View) -> Iterator[Claim]:
+    """Endpoints that work on health data; dropped again when the change touches a test (agentreview.policies.run)."""
+    for unit in units_in("endpoint", view.analysis):
+        endpoint = view.analysis.endpoints[id(unit)]
+        if endpoint.guessed or silenced(policy, check, view, unit):
+            continue
+        fact = next((f for f in view.in_reach(unit) if f.phi and f.concept in check.concepts and not f.via), None)
+        if fact is not None:
+            yield make_claim(
+                policy,
+                check,
+                view,
+                unit,
+                line=unit.header_line or unit.line,
+                identity=unit.name,
+                value=f"{_VERBS.get(fact.concept, 'see')} {fact.resource}",
+            )
+
+
 _FORMS: dict[str, Callable[[Policy, Check, View], Iterator[Claim]]] = {
     "require": require,
     "present": _present,
@@ -119,4 +144,10 @@ _FORMS: dict[str, Callable[[Policy, Check, View], Iterator[Claim]]] = {
     "swallow": swallow,
     "input": _input,
     "match": _match,
+    "unique": unique,
+    "plain-column": plain_column,
+    "order": order,
+    "untested": _untested,
+    "memo": memo,
+    "job": job,
 }

@@ -7,7 +7,7 @@ is old debt. A unit that was renamed keeps its debt: identities of units that va
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -16,9 +16,12 @@ from agentreview.globs import matches
 from agentreview.model import Claim, FileChange, Hunk, Skipped
 from agentreview.policies.checks import evaluate
 from agentreview.policies.claims import View
+from agentreview.policies.grown import grown
 from agentreview.policies.load import Catalogue, Policy
 from agentreview.policies.nearby import Nearby, Wants
+from agentreview.policies.paths import path_classes
 from agentreview.policies.removed import Removal, removals
+from agentreview.policies.suppressed import suppressed
 from agentreview.syntax.facts import Analysis, analyse
 from agentreview.syntax.frameworks import Framework, Matchers, matchers
 from agentreview.syntax.lexicon import Lexicon, project_framework
@@ -133,11 +136,27 @@ def review_file(change: FileChange, engine: Engine) -> FileResult:
         new = evaluate(policy, new_view) if new_view is not None else []
         old_claims = evaluate(policy, old_view) if old_view is not None and new else []
         result.claims.extend(_introduced(new, old_claims, after, change))
+        result.claims.extend(_grown(policy, change, old_view, new_view))
         if old_view is not None:
             result.removals.extend(removals(policy, change, old_view, new_view))
     _supersede(result, engine.policies)
     result.before, result.after = (one.wants if one is not None else Wants() for one in around)
     return result
+
+
+_DELTAS = {"grown": grown, "suppressed": suppressed}
+
+
+def _grown(policy: Policy, change: FileChange, before: View | None, after: View | None) -> Iterator[Claimed]:
+    """Forms that compare the two versions themselves: what they claim is the change's own doing."""
+    for check in policy.checks:
+        form = _DELTAS.get(check.form)
+        if form is None or after is None or set(policy.skip) & path_classes(change.path, after.facts.tests.paths):
+            continue
+        seen: Counter[tuple[str, str]] = Counter()
+        for claim in form(policy, check, before, after):
+            seen[claim.unit, claim.identity] += 1
+            yield Claimed(claim, seen[claim.unit, claim.identity], existing=False)
 
 
 def _version(change: FileChange, content: bytes | None, engine: Engine, result: FileResult) -> Analysis | None:

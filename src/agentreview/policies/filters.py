@@ -7,6 +7,7 @@ import re
 from agentreview.facts import AutomaticAudit, Facts
 from agentreview.globs import matches as path_matches
 from agentreview.policies.claims import View
+from agentreview.policies.lines import is_trail
 from agentreview.policies.load import Check, Policy
 from agentreview.policies.loosened import own_statements
 from agentreview.syntax.facts import Fact
@@ -14,6 +15,7 @@ from agentreview.syntax.patterns import glob
 from agentreview.syntax.reach import own_and_helpers
 from agentreview.syntax.tree import Unit, expressions, subexpressions
 
+_MANY = frozenset("filter exclude all where deleteMany destroy delete_all truncate Delete andWhere execute".split())
 _READS = frozenset({"read", "generic-read"})
 
 
@@ -32,6 +34,19 @@ def automatic(fact: Fact, check: Check, facts: Facts) -> bool:
     if fact.concept in _READS:
         return facts.audit.reads in ("middleware", "none")
     return any(records(automatic, fact) for automatic in facts.audit.automatic)
+
+
+def allowed(fact: Fact, facts: Facts) -> bool:
+    """Whether the project approved where this goes: a destination with a contract, a model client, a logger that redacts."""
+    egress = facts.egress
+    names = {
+        "send": [one.match for one in egress.approved],
+        "prompt": [*egress.llm_clients, *(one.match for one in egress.approved)],
+        "log": list(egress.redacted_loggers),
+        "cache": list(facts.tenant.cache_wrappers),
+    }.get(fact.concept, [])
+    chain = f".{fact.call}."
+    return any(f".{name}." in chain or (name and name in fact.text) for name in names)
 
 
 def records(trail: AutomaticAudit, fact: Fact) -> bool:
@@ -70,6 +85,8 @@ def _open_by_nature(unit: Unit, path: str) -> bool:
 def silenced(policy: Policy, check: Check, view: View, unit: Unit) -> bool:
     """Places where the policy does not apply by the project's facts or by what the unit is."""
     facts, path = view.facts, view.analysis.path
+    if policy.id == "hipaa.minimum-necessary" and path_matches(path, facts.phi.treatment_paths):
+        return True  # 45 CFR 164.502(b)(2)(i): treatment
     if policy.id.startswith("tenancy.") and "tainted" not in {k for k, _ in check.when}:
         # Forced row-level security answers a missing predicate; it does not answer who chose the tenant.
         separate = ("schema", "database", "none", "rls") if check.form == "require" else ("schema", "database", "none")
@@ -84,6 +101,8 @@ def silenced(policy: Policy, check: Check, view: View, unit: Unit) -> bool:
 
 def passes(fact: Fact, check: Check, view: View, unit: Unit) -> bool:
     """Whether a fact passes every filter of the check's ``when``."""
+    if allowed(fact, view.facts):
+        return False
     for key, value in check.when:
         if key == "resource" and not _is_resource(fact, str(value), view, unit):
             return False
@@ -102,6 +121,14 @@ def passes(fact: Fact, check: Check, view: View, unit: Unit) -> bool:
         if key in ("single", "bulk", "scoped", "owned", "dynamic", "tainted") and bool(getattr(fact, key)) is not bool(
             value
         ):
+            return False
+        if key == "trail" and not (fact.phi or is_trail(fact.resource) or is_trail(fact.text)):
+            return False
+        if key == "many" and (fact.single or not (fact.bulk or _MANY & set(fact.call.split(".")))):
+            return False
+        if key == "tenant-column" and not view.analysis.lexicon.tenant_key(fact.text):
+            return False
+        if key == "labelled" and not fact.labels:
             return False
         if key == "also" and not any(
             f.concept in str(value).split("|") and f.phi >= fact.phi for f in own_and_helpers(view.analysis, unit)
@@ -161,13 +188,18 @@ def _is_resource(fact: Fact, value: str, view: View, unit: Unit) -> bool:
             return any(f.phi for member in (unit, *unit.children) for f in own_and_helpers(view.analysis, member))
         return fact.phi or (not fact.resource and fact.concept in ("audit-off", "trail") and _touches_phi(view, unit))
     if value == "tenant":
-        said = view.analysis.lexicon.tenant_resource(fact.resource)
-        if said is not None:
-            return said
-        if not fact.resource or view.analysis.lexicon.tenant_key(fact.resource) or fact.resource.lower() in _GLOBAL:
-            return False
-        return fact.phi or view.analysis.lexicon.tenant_configured or view.analysis.shows_tenant
+        return belongs_to_tenant(fact, view)
     return glob(value).matches(fact.resource)
+
+
+def belongs_to_tenant(fact: Fact, view: View) -> bool:
+    """Whether rows of the fact's resource belong to a tenant: as the project says, else where anything here shows a tenant."""
+    said = view.analysis.lexicon.tenant_resource(fact.resource)
+    if said is not None:
+        return said
+    if not fact.resource or view.analysis.lexicon.tenant_key(fact.resource) or fact.resource.lower() in _GLOBAL:
+        return False
+    return fact.phi or view.analysis.lexicon.tenant_configured or view.analysis.shows_tenant
 
 
 def _touches_phi(view: View, unit: Unit) -> bool:

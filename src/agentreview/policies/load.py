@@ -24,15 +24,30 @@ from agentreview.syntax.frameworks import CONCEPTS, Framework, compile_framework
 from agentreview.version import data_directory
 
 FORMS = frozenset(
-    {"require", "present", "flow", "removed", "swallow", "input", "secrets", "gate", "match", "loosened", "weakened"}
+    {
+        *(
+            "require",
+            "present",
+            "flow",
+            "removed",
+            "swallow",
+            "input",
+            "secrets",
+            "gate",
+            "match",
+            "loosened",
+            "weakened",
+        ),
+        *("unique", "plain-column", "order", "grown", "suppressed", "fixture", "lines", "untested", "memo", "job"),
+    }
 )
-_FORMAT = 3  # of the compiled cache
+_FORMAT = 4  # of the compiled cache
 _KEYS = frozenset("id title severity cwe references needs fix checks skip superseded_by".split())
 _CHECK_KEYS = frozenset(
-    "form hit in when require unless message from into concepts siblings language rule severity cwe fix silent".split()
+    "form hit in when require unless message from into concepts siblings language rule severity cwe fix silent lines files".split()
 )
 _WHEN_KEYS = frozenset(
-    "concepts resource keyed single bulk scoped owned dynamic tainted text explicit also about named".split()
+    "concepts resource keyed single bulk scoped owned dynamic tainted text explicit also about named trail tenant-column labelled many".split()
 )
 PLACES = frozenset("endpoint unit class module any".split())
 SOURCES = frozenset("phi-field phi-object phi-name request-body secret".split())
@@ -56,6 +71,8 @@ class Check:
     siblings: str = ""  # "yes": the control on sibling endpoints makes it a violation; "only": and nothing else does
     language: str = ""
     rule: str = ""  # JSON of a raw ast-grep rule
+    lines: str = ""  # globs over added lines, any case
+    files: tuple[str, ...] = ()  # where to look for them
     fix: str = ""
 
 
@@ -172,7 +189,7 @@ def _catalogue(compiled: Mapping[str, Any], mark: str) -> Catalogue:
         )
         checks = tuple(
             Check(**{**c, "hit": Hit(c["hit"]), "when": tuple((k, tuple(v) if isinstance(v, list) else v) for k, v in c["when"]),
-                     **{k: tuple(c[k]) for k in ("concepts", "require", "unless", "sources", "sinks")}})
+                     **{k: tuple(c[k]) for k in ("concepts", "require", "unless", "sources", "sinks", "files")}})
             for c in raw["checks"]
         )  # fmt: skip
         policies.append(
@@ -340,7 +357,7 @@ def _check(raw: Any, wrong: Any) -> dict[str, Any]:
         "form": raw["form"], "hit": raw.get("hit", "suspect"), "message": " ".join(str(raw.get("message", "")).split()), "where": raw.get("in", "endpoint" if raw["form"] in ("require", "input") else "any"),
         "concepts": concepts, "when": [[k, v] for k, v in when.items()], "require": list(raw.get("require", ())), "unless": list(raw.get("unless", ())),
         "sources": list(raw.get("from", ())), "sinks": list(raw.get("into", ())), "siblings": "only" if raw.get("siblings") == "only" else "yes" if raw.get("siblings") else "",
-        "language": raw.get("language", ""), "rule": json.dumps(raw["rule"]) if raw.get("rule") else "", "fix": " ".join(str(raw.get("fix", "")).split()),
+        "language": raw.get("language", ""), "rule": json.dumps(raw["rule"]) if raw.get("rule") else "", "fix": " ".join(str(raw.get("fix", "")).split()), "lines": str(raw.get("lines", "")).lower(), "files": [str(f) for f in raw.get("files", ())],
     }  # fmt: skip
 
 

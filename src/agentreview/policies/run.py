@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agentreview.config import Level
 from agentreview.globs import matches
-from agentreview.model import FileChange, Skipped
-from agentreview.policies import gate, secrets
+from agentreview.model import Claim, FileChange, Skipped
+from agentreview.policies import gate, lines, secrets
 from agentreview.policies.compare import Claimed, Engine, FileResult, review_file
 from agentreview.policies.load import Policy
 from agentreview.policies.nearby import Nearby
+from agentreview.policies.paths import path_classes
 from agentreview.policies.removed import Removal
 
 if TYPE_CHECKING:
@@ -65,18 +66,29 @@ def review_changes(
     for change in changes:  # the gate guards itself also in excluded files
         for policy in policies:
             for check in policy.checks:
+                found: Iterable[Claim]
                 if check.form == "gate":
                     found = gate.scan(policy, check, change, engine.catalogue.ids())
                 elif check.form == "secrets" and change not in excluded:
                     found = secrets.scan(policy, check, change)
+                elif check.form == "lines" and change not in excluded:
+                    found = lines.scan(policy, check, change, engine.lexicon, engine.config.facts)
+                elif check.form == "fixture" and change not in excluded:
+                    from agentreview.policies import fixtures
+
+                    found = fixtures.scan(policy, check, change, engine.config.facts)
                 else:
                     continue
                 for claim in found:
                     key = (claim.rule, claim.path, claim.identity)
                     seen[key] += 1
                     claims.append(Claimed(claim, seen[key], existing=False))
+    untested = frozenset(p.id for p in engine.policies if any(c.form == "untested" for c in p.checks))
+    tested = any(
+        "tests" in path_classes(c.path, engine.config.facts.tests.paths) and c.after is not None for c in changes
+    )
     for result in results:
-        claims.extend(result.claims)
+        claims.extend(c for c in result.claims if not (tested and c.claim.rule in untested))
     claims.extend(_not_moved(results))
     skipped = [Skipped(path=c.path, reason="excluded") for c in excluded]
     skipped.extend(r.skipped for r in results if r.skipped is not None)

@@ -94,6 +94,14 @@ def mask(line: str) -> str:
     return line[:_MASK_LIMIT] if plain(line) else _hidden(line)
 
 
+_VALUE = re.compile(r"[\w.+-]+@[\w.-]+|(?<![A-Za-z])[A-Z][a-z]+|\d")
+
+
+def unnamed(line: str) -> str:
+    """Hide what may name a person: digits, e-mail addresses and capitalised words. What is left shows the shape of the row."""
+    return _VALUE.sub(lambda m: "*" if len(m[0]) == 1 else f"{m[0][0]}***", mask(line))
+
+
 def _hidden(line: str) -> str:
     def hide(match: re.Match[str]) -> str:
         prefix = next((g for g in match.groups()[:5] if g), "")

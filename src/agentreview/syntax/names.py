@@ -6,7 +6,7 @@ import re
 
 from agentreview.globs import matches
 from agentreview.syntax.frameworks import Entry, LazyEntry
-from agentreview.syntax.patterns import Link, chain
+from agentreview.syntax.patterns import Link, chain, glob
 from agentreview.syntax.tree import Expr, Param, Unit, subexpressions
 
 
@@ -62,6 +62,8 @@ def names_in(expr: Expr | None) -> list[str]:
 
 def has_argument(expr: Expr, name: str | None, key: str, value: str) -> bool:
     """Whether an argument is ``key=value`` (keyword, or property of an object argument). ``*`` = any value."""
+    if name == key and value.startswith("["):
+        return any(glob(value).matches(n) for n in names_in(expr))
     if name == key:
         return value == "*" or (expr.kind in ("const", "str", "name") and expr.name.lower() == value.lower())
     return any(has_argument(a.value, a.name, key, value) for a in expr.args) if expr.kind == "dict" else False

@@ -92,7 +92,7 @@ class Glob:
         return False
 
 
-_TOKENS = re.compile(r"(\*|\[[A-Za-z0-9_-]+\])")
+_TOKENS = re.compile(r"(\*|\[[A-Za-z0-9_*-]+\])")  # [*] is a star
 _GLOBS: dict[str, Glob] = {}
 _ALTERNATIVES = re.compile(r"\|(?=\*\*\.)")
 

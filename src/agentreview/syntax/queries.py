@@ -93,6 +93,19 @@ def predicate(links: list[Link], evaluator: Evaluator, lexicon: Lexicon) -> Pred
     return Predicate(keyed, request, scoped, owned, single, mentions)
 
 
+def picks(links: list[Link]) -> bool:
+    """Whether a query names the columns it wants: ``select: {…}``, ``.only(…)``, ``.values(…)`` with names."""
+    for link in links:
+        args = link.args or ()
+        if link.name in ("only", "values", "values_list", "with_only_columns", "load_only", "pick") and args:
+            return True
+        for arg in args:
+            keys = [a.name for a in arg.value.args] if arg.value.kind == "dict" else [arg.name]
+            if any(key in ("select", "attributes", "fields", "columns", "projection") for key in keys):
+                return True
+    return False
+
+
 def _conditions(link: Link) -> tuple[Arg, ...]:
     """The arguments that choose rows: what an update writes (``data``, ``.update(signed_by=…)``) chooses none."""
     args = link.args or ()

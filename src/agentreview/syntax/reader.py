@@ -25,6 +25,8 @@ from agentreview.syntax.spelling import QUESTION
 from agentreview.syntax.tree import Expr, Module, Param, Stmt, Unit, subexpressions
 from agentreview.syntax.values import NOTHING, Value
 
+_OPTIONS = frozenset({"Meta", "Config", "Arguments"})  # inner classes that say which model the outer one is about
+_ROUTE_NAME = re.compile(r"[{<:](?:\w+:)?(\w+)")
 _HOOK_DECORATORS = frozenset({"before_request", "before_app_request", "middleware"})
 
 
@@ -71,7 +73,28 @@ class Reader:
         for unit in self.module.units:
             if unit.kind == "class":
                 self.limited(unit)
+        for endpoint in self.analysis.endpoints.values():
+            self.route_names(endpoint)
         return self.analysis
+
+    def route_names(self, endpoint: Endpoint) -> None:
+        """``/patients/by-ssn/{ssn}``: what the route itself puts into the address."""
+        for name in _ROUTE_NAME.findall(endpoint.path):
+            if self.lexicon.field_tier(name) == "strong":
+                line = endpoint.line or endpoint.unit.line
+                unit = endpoint.unit
+                self.analysis.own(unit).facts.append(
+                    Fact(
+                        "url",
+                        unit,
+                        unit.start,
+                        unit.start,
+                        line,
+                        line,
+                        endpoint.path[:80],
+                        labels=(("phi-field", name),),
+                    )
+                )
 
     def limited(self, unit: Unit) -> None:
         """A generic view serves what its ``get_queryset`` leaves; one that calls elsewhere is judged there."""
@@ -258,9 +281,17 @@ class Reader:
                             id(unit), Endpoint(unit, entry.framework, line=unit.header_line)
                         )
                     own.facts.append(fact)
-        for stmt in unit.body:
-            if stmt.kind == "assign" and stmt.targets and stmt.targets[0].kind == "name":
-                own.facts.extend(self.attribute_facts(unit, stmt.targets[0].name, stmt))
+        assigned = [s for s in unit.body if s.kind == "assign" and s.targets and s.targets[0].kind == "name"]
+        for stmt in assigned:
+            own.facts.extend(self.attribute_facts(unit, stmt.targets[0].name, stmt))
+        model = (
+            next((root_name(s.value) for s in assigned if s.targets[0].name == "model"), "")
+            if unit.name in _OPTIONS
+            else ""
+        )
+        for fact in own.facts if model else ():
+            if not fact.resource:
+                fact.resource, fact.phi = resource_name(model), self.lexicon.phi_resource(model)
 
     def attribute_facts(self, unit: Unit, name: str, stmt: Stmt) -> Iterator[Fact]:
         """Facts that an assignment to a class attribute, a setting or ``row.attribute`` spells."""

@@ -11,7 +11,8 @@ from agentreview.syntax.frameworks import VALUES, Entry
 from agentreview.syntax.lexicon import resource_name
 from agentreview.syntax.names import class_rows
 from agentreview.syntax.patterns import Link, chain, names
-from agentreview.syntax.queries import Predicate, is_statement, predicate, sql_of
+from agentreview.syntax.queries import Predicate, is_statement, picks, predicate, sql_of
+from agentreview.syntax.sinks import SINKS, added_here, dropped, plain_address, read_sink, undone, url_shaped
 from agentreview.syntax.tree import Expr, Stmt, Unit, subexpressions
 from agentreview.syntax.values import NOTHING, Evaluator, Value
 
@@ -19,13 +20,28 @@ if TYPE_CHECKING:
     from agentreview.syntax.reader import Reader
 
 _DATA = frozenset({"read", "write", "delete"})
-_SINKS = frozenset({"log", "raise", "respond", "send"})
 # What acts on a value, and the arguments that say on what; the rest (a request's body, a file's text) is only carried.
 _ACTING = frozenset({"exec", "fetch", "file-path", "template", "eval", "markup", "open-redirect"})
 _ACTED_ON = frozenset(
     "url uri path file filename file_path filepath src dst source command cmd args template string host hostname address name to href baseURL base_url".split()
 )
+_WRITTEN = frozenset({"data", "set", "values", "$set", "update", "create", "defaults", "attributes"})
+# Calls that keep what they are given as a row; and classes that are no row: what checks or carries the input.
+_STORES = frozenset(
+    "create acreate update updateOne updateMany findByIdAndUpdate findOneAndUpdate insert insertOne insertMany save upsert merge assign "
+    "get_or_create update_or_create bulkCreate build set copyProperties assign_attributes create! update! update_attributes".split()
+)
+_POINTER = re.compile(r"(.+?)(?:_id|Id)$")
+_NO_POINTER = re.compile(
+    r"(?i)^(?:external|stripe|client|device|session|request|correlation|message|event|trace|transaction|public|legacy|remote|google|github|slack|parent|thread|idempotency|product)_?id$"
+)
+_RECORD = re.compile(
+    r"(?:Serializer|Form|Schema|Dto|DTO|Validator|Response|Request|Error|Exception|Input|Params|Query|Filter|Command|Event|Message|Client|Context|Parser|Builder|Map|Set|Promise|Date|URL|Headers|FormData|Blob|File|Array|Object|Worker|Proxy|Buffer|View|Table)$"
+)
 _TEMPLATES = frozenset({"template", "source", "string", "template_string"})
+_NUMBERS = frozenset(
+    "count exists aggregate countDocuments estimatedDocumentCount countBy groupBy acount aexists".split()
+)
 _FILTERS = frozenset("filter filter_by where andWhere exclude get_queryset scoped".split())
 _COMPARISONS = frozenset({"==", "!=", "===", "!==", "is", "is not", "in", "not in", "<>"})
 _CREATES = frozenset(
@@ -68,6 +84,14 @@ class Spelling:
 
     def _visit(self, expr: Expr) -> None:
         kind = expr.kind
+        if url_shaped(expr):
+            shown = tuple(
+                sorted(label for label in self.evaluator.value(expr).labels if label[0].startswith("phi-field"))
+            )
+            if shown:
+                self.own.facts.append(
+                    Fact("url", self.unit, expr.start, expr.end, expr.line, expr.end_line, expr.name[:80], labels=shown)
+                )
         if kind in ("call", "attr", "sub"):
             links = chain(expr)
             root = links[0]
@@ -193,6 +217,14 @@ class Spelling:
         if self._tenant_input(links):
             self.own.tenant_inputs.append(expr)
         matched = self.reader.entries(links)
+        if links[-1].args is not None:
+            self.whole_body(expr, links)
+            self.references(expr, links)
+            if any(e.concept in ("fetch", "send") for e, _, _ in matched) and plain_address(links):
+                host = plain_address(links)
+                self.own.facts.append(
+                    Fact("insecure", self.unit, expr.start, expr.end, expr.line, expr.end_line, f"http://{host}"[:100])
+                )
         if links[-1].name in _FILTERS and links[-1].args is not None:
             self.filtered(expr, links)
         concepts = {entry.concept for entry, _, _ in matched}
@@ -217,11 +249,21 @@ class Spelling:
                     continue
             elif concept in _ACTING:
                 fact.tainted = self.acted_on(concept, links)
-            elif concept in _SINKS:
-                labels = {
-                    label for link in links for a in link.args or () for label in self._argument_labels(a.name, a.value)
-                }
-                fact.labels = tuple(sorted(labels))
+            elif concept in SINKS:
+                found = read_sink(concept, links, self.evaluator, self.lexicon)
+                fact.labels, fact.resource, fact.scoped = found.labels, found.resource, found.scoped
+                fact.tainted, fact.text = found.tainted, found.text
+                fact.phi = self.lexicon.phi_resource(fact.resource)
+                self.reader.analysis.shows_tenant |= found.scoped
+            elif concept == "expire":
+                fact.resource = self.unit.name if self.unit.kind == "class" else links[0].name
+            elif concept == "drop":
+                fact.resource, fact.text = dropped(links)
+                if undone(self.unit.name) or added_here(self.reader.module.source, links):
+                    continue
+                fact.phi = self.lexicon.phi_resource(fact.resource)
+            elif concept == "nosql":
+                fact.tainted = any(self.chosen_query(a.value) for a in links[-1].args or ())
             elif captured >= 0 or argument:
                 fact.resource = self.captured(links, captured, argument=argument)
                 fact.phi = self.lexicon.phi_resource(fact.resource)
@@ -292,11 +334,112 @@ class Spelling:
             if earlier.concept == "read" and earlier.resource == resource:
                 earlier.scoped, earlier.owned = earlier.scoped or found.scoped, earlier.owned or found.owned
 
-    def _argument_labels(self, name: str | None, value: Expr) -> set[tuple[str, str]]:
-        labels = set(self.evaluator.revealed(value))
-        if name and not labels and value.kind in ("name", "attr", "sub") and self.lexicon.field_tier(name) == "strong":
-            labels.add(("phi-field", name))
-        return labels
+    def chosen_query(self, value: Expr) -> bool:
+        """Whether the client may send an operator: a whole body as the filter, ``$where`` of its text, a bare field."""
+        if self.evaluator.value(value).body:
+            return True
+        if value.kind != "dict":
+            return False
+        for arg in value.args:
+            known = self.evaluator.value(arg.value)
+            if known.request and not known.inert and arg.value.kind in ("name", "attr", "sub"):
+                return True
+            if arg.name == "$where" and known.request:
+                return True
+        return False
+
+    def whole_body(self, expr: Expr, links: list[Link]) -> None:
+        """``Patient(**request.data)``, ``create(req.body)``, ``Object.assign(row, req.body)``, ``setattr(row, key, …)``."""
+        last = links[-1]
+        args = last.args or ()
+        if last.name == "setattr" and len(links) == 1 and len(args) == 3:
+            if self.evaluator.value(args[1].value).body:
+                self.assigned_whole(expr, links, self._resource_of(args[0].value))
+            return
+        made = (
+            len(links) == 1
+            and last.name[:1].isupper()
+            and not last.name.isupper()
+            and _RECORD.search(last.name) is None
+        )
+        kept = last.name in _STORES
+        if not (made or kept):
+            return
+        for arg in args:
+            parts = [(arg.name, arg.value, arg.spread)]
+            if arg.value.kind == "dict":
+                parts = [(a.name, a.value, a.spread) for a in arg.value.args]
+            for name, value, spread in parts:
+                if (name is None or name in _WRITTEN) and self.is_body(
+                    value, spread=spread or value.kind == "spread", made=made
+                ):
+                    target = links[0].name if made else self.captured(links, max(len(links) - 2, 0), argument=False)
+                    self.assigned_whole(expr, links, resource_name(target))
+                    return
+
+    def references(self, expr: Expr, links: list[Link]) -> None:
+        """``create(patient_id=request.data["patient_id"])``, ``connect: { id: req.body.wardId }``: a pointer the client chose."""
+        last = links[-1]
+        made = len(links) == 1 and last.name[:1].isupper() and _RECORD.search(last.name) is None
+        if not made and last.name not in _STORES:
+            return
+        stack = [(a.name, a.value, "") for a in last.args or ()]
+        for _ in range(60):
+            if not stack:
+                return
+            name, value, outer = stack.pop()
+            if value.kind == "dict":
+                stack.extend(
+                    (a.name, a.value, name or outer) for a in value.args if name not in ("where", "select", "include")
+                )
+                continue
+            pointer = outer if outer and name in ("id", "connect") and outer not in _WRITTEN else name or ""
+            column = _POINTER.match(pointer) if name not in ("id", "connect") else re.match(r"(.+)", pointer)
+            if (
+                column is None
+                or _NO_POINTER.search(pointer)
+                or self.lexicon.tenant_key(pointer)
+                or self.lexicon.owner_key(pointer)
+            ):
+                continue
+            known = self.evaluator.value(value)
+            if known.request and not known.caller and not known.scoped:
+                shown = self.reader.module.source[value.start : value.end][:60]
+                fact = Fact(
+                    "reference",
+                    self.unit,
+                    expr.start,
+                    expr.end,
+                    value.line,
+                    value.line,
+                    f"{names(links)[-60:]}({pointer}={shown})",
+                )
+                fact.resource = resource_name(column[1])
+                fact.phi = self.lexicon.phi_resource(fact.resource)
+                self.own.facts.append(fact)
+
+    def is_body(self, value: Expr, *, spread: bool, made: bool) -> bool:
+        """Whether an argument is a whole request body: spread, or as it came (into a class only where that copies it)."""
+        inner = value.items[0] if value.kind == "spread" and value.items else value
+        if inner.kind not in ("name", "attr", "call"):
+            return value.kind == "dict" and any(
+                self.is_body(a.value, spread=a.spread, made=False) for a in value.args if a.spread or a.name is None
+            )
+        return (spread or not made or self.reader.module.language != "python") and self.evaluator.value(inner).body
+
+    def assigned_whole(self, expr: Expr, links: list[Link], resource: str) -> None:
+        fact = Fact(
+            "mass-assign",
+            self.unit,
+            expr.start,
+            expr.end,
+            expr.line,
+            expr.end_line,
+            names(links)[-100:],
+            resource=resource,
+        )
+        fact.phi = self.lexicon.phi_resource(resource)
+        self.own.facts.append(fact)
 
     def query(self, fact: Fact, entry: Entry, expr: Expr, links: list[Link], captured: int, *, argument: bool) -> None:
         if entry.resource >= 0:
@@ -324,7 +467,12 @@ class Spelling:
         if base.resource == fact.resource:
             self.narrowed(fact.resource, found)
         self.evaluator.known[id(expr)] = Value(
-            resource=fact.resource, record=bool(fact.resource), scoped=fact.scoped, owned=fact.owned, keyed=fact.keyed
+            resource=fact.resource,
+            record=bool(fact.resource) and links[-1].name not in _NUMBERS,
+            certain=not picks(links),
+            scoped=fact.scoped,
+            owned=fact.owned,
+            keyed=fact.keyed,
         )
 
     def captured(self, links: list[Link], index: int, *, argument: bool) -> str:

@@ -172,10 +172,11 @@ class Evaluator:
             value = replace(value, caller=True, request=False, body=False)
         elif "request" in concepts:
             whole = links[-1].key is None and not (links[-1].args and links[-1].args[0].value.kind == "str")
+            last = links[-2].name if len(links) > 1 and links[-1].name in ("items", "entries") else links[-1].name
             value = replace(
                 value,
                 request=True,
-                body=whole and links[-1].name in ("body", "data", "json", "POST", "form", "get_json"),
+                body=whole and last in ("body", "data", "json", "POST", "form", "get_json"),
             )
         return value
 
@@ -278,6 +279,8 @@ class Evaluator:
     def _call(self, value: Value, link: Link, index: int, depth: int) -> Value:
         args = link.args or ()
         name = link.name
+        if name in ("items", "entries") and value.body:
+            return value
         if name in _CLEAR:
             chosen = value.request if index else any(self.value(a.value, depth + 1).request for a in args)
             return Value(request=chosen, inert=True)

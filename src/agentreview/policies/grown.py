@@ -1,0 +1,129 @@
+"""The form that compares lifetimes: a session, a token or a cookie that now lives longer than before, or than the project allows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from agentreview.model import Claim
+from agentreview.policies.claims import View, make_claim
+from agentreview.policies.load import Check, Policy
+from agentreview.syntax.facts import Fact
+from agentreview.syntax.patterns import chain
+from agentreview.syntax.tree import Expr, Unit, expressions, statements, subexpressions
+
+# Settings that say how long somebody stays signed in; what they count in by default, in seconds.
+_LIFETIMES: tuple[tuple[re.Pattern[str], int], ...] = (
+    (
+        re.compile(
+            r"^(?:SESSION_COOKIE_AGE|REMEMBER_COOKIE_DURATION|PERMANENT_SESSION_LIFETIME|ACCESS_TOKEN_LIFETIME|JWT_ACCESS_TOKEN_EXPIRES|SESSION_IDLE_TIMEOUT|SESSION_TIMEOUT|SESSION_SECURITY_EXPIRE_AFTER|SLIDING_TOKEN_LIFETIME)$"
+        ),
+        1,
+    ),
+    (
+        re.compile(
+            r"^(?:ACCESS_TOKEN_EXPIRE_MINUTES|JWT_EXPIRE_MINUTES|SESSION_TIMEOUT_MINUTES|TOKEN_EXPIRE_MINUTES|IDLE_TIMEOUT_MINUTES)$"
+        ),
+        60,
+    ),
+    (re.compile(r"^(?:SESSION_TIMEOUT_HOURS|TOKEN_EXPIRE_HOURS|JWT_EXPIRE_HOURS)$"), 3600),
+    (re.compile(r"^(?:expiresIn|sessionMaxAge|idleTimeout|sessionTimeout)$"), 1),
+    (re.compile(r"^(?:maxAge|cookieMaxAge)$"), 0),  # seconds or milliseconds: by what is around it
+)
+_UNITS = {"days": 86_400, "hours": 3_600, "minutes": 60, "seconds": 1, "weeks": 604_800}
+_TEXT = re.compile(
+    r"^\s*(\d{1,9}(?:\.\d+)?)\s*(ms|s|sec|secs|seconds?|m|min|mins|minutes?|h|hrs?|hours?|d|days?|w|weeks?|y|years?)?\s*$"
+)
+_SCALE = {"ms": 0.001, "s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800, "y": 31_536_000}
+_NOT_A_SESSION = re.compile(
+    r"(?i)refresh|device|remember|cache|static|asset|cors|service|invite|reset|verif|download|signed|presign|csrf|locale|theme"
+)
+
+
+def lifetimes(view: View) -> dict[tuple[str, str], tuple[float, Expr, Unit]]:
+    """(unit, setting) to seconds, for every lifetime the file sets in numbers."""
+    out: dict[tuple[str, str], tuple[float, Expr, Unit]] = {}
+    for unit in view.analysis.module.units:
+        if unit.kind == "class" or unit.anonymous:
+            continue
+        for stmt in statements(unit.body):
+            pairs = [
+                (t.name, stmt.value) for t in stmt.targets if t.kind in ("name", "attr") and stmt.value is not None
+            ]
+            for expr in expressions(stmt):
+                for sub in subexpressions(expr):
+                    around = [link.name for n in subexpressions(expr) if n.kind == "call" for link in chain(n)]
+                    if not _NOT_A_SESSION.search(" ".join(around)):
+                        pairs.extend((a.name, a.value) for a in sub.args if a.name)
+            for name, value in pairs:
+                scale = next((s for pattern, s in _LIFETIMES if pattern.match(name)), None)
+                if scale is None or value is None:
+                    continue
+                seconds = _seconds(value, scale or 1)
+                if scale == 0 and seconds is not None and seconds >= 1_000_000:
+                    seconds /= 1000
+                if seconds is not None:
+                    out.setdefault((unit.qualname, name), (seconds, value, unit))
+    return out
+
+
+def _seconds(value: Expr, scale: float, depth: int = 0) -> float | None:
+    """Seconds of ``60 * 15``, ``timedelta(minutes=15)``, ``"15m"``; None for anything that is not a plain number."""
+    if depth > 6:
+        return None
+    if value.kind == "const":
+        try:
+            return float(value.name.replace("_", "")) * scale
+        except ValueError:
+            return None
+    if value.kind == "str":
+        found = _TEXT.match(value.name)
+        if not found:
+            return None
+        unit = found[2] or ""
+        key = "ms" if unit == "ms" else unit[:1]
+        return float(found[1]) * (_SCALE.get(key, scale) if unit else scale)
+    if value.kind == "bin" and value.name.strip() == "*":
+        product = scale
+        for item in value.items:
+            part = _seconds(item, 1, depth + 1)
+            if part is None:
+                return None
+            product *= part
+        return product
+    if value.kind == "call" and chain(value)[-1].name == "timedelta":
+        total = 0.0
+        for arg in value.args:
+            part = _seconds(arg.value, 1, depth + 1)
+            if part is None or arg.name not in _UNITS:
+                return None
+            total += part * _UNITS[arg.name]
+        return total
+    return None
+
+
+def grown(policy: Policy, check: Check, before: View | None, after: View) -> Iterator[Claim]:
+    """Claim lifetimes that grew, and new ones above what the project allows."""
+    had = lifetimes(before) if before is not None else {}
+    session = after.facts.session
+    limit = session.idle_minutes * 60 or session.absolute_hours * 3600
+    for (_, name), (seconds, value, unit) in sorted(lifetimes(after).items(), key=lambda item: item[1][1].start):
+        old = had.get((unit.qualname, name))
+        if old is not None and seconds <= old[0]:
+            continue
+        if old is None and not (limit and seconds > limit):
+            continue
+        if limit and seconds <= limit:
+            continue
+        said = f"{name} = {_shown(seconds)}" + (
+            f" (was {_shown(old[0])})" if old is not None else f" (the project allows {_shown(limit)})"
+        )
+        fact = Fact("grown", unit, value.start, value.end, value.line, value.end_line, name)
+        yield make_claim(policy, check, after, unit, fact=fact, identity=f"grown:{name}", value=said)
+
+
+def _shown(seconds: float) -> str:
+    for size, name in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds / size:g} {name}"
+    return f"{seconds:g} s"

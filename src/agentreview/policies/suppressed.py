@@ -1,0 +1,64 @@
+"""The form that finds new suppressions of security checks without a rule and a reason. Compared by count, so a moved one is silent."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+from agentreview.model import Claim
+from agentreview.policies.claims import View, make_claim
+from agentreview.policies.load import Check, Policy
+from agentreview.syntax.facts import Fact
+
+_MARKS = re.compile(
+    r"(?i)(?:(?P<bandit>#?\s*\bnosec\b)|(?P<noqa>\bnoqa:\s*[A-Z0-9, ]*\bS\d{3})|(?P<semgrep>\bnosemgrep\b)|(?P<secret>pragma:\s*allowlist\s+(?:nextline\s+)?secret|gitleaks:allow)"
+    r"|(?P<eslint>eslint-disable(?:-next-line|-line)?\s+[^*]*?\b(?:security/|no-eval\b|no-implied-eval|no-new-func|react/no-danger|no-unsanitized/|no-secrets/|xss/))"
+    r"|(?P<go>\bnolint:\s*[\w,]*gosec)|(?P<ruby>rubocop:disable\s+[^#]*Security/|brakeman:ignore)|(?P<codeql>\b(?:lgtm|codeql)\s*\[)|(?P<sonar>\bNOSONAR\b))"
+)
+_RULE = re.compile(
+    r"\bB\d{3}\b|\bS\d{3}\b|\bG\d{3}\b|security/|no-[a-z-]+|Security/\w+|CWE-\d+|[\w-]+\.[\w.-]+|java:S\d+|squid:S?\d+|\[[^\]]+\]|secret\b"
+)
+_WORD = re.compile(r"[A-Za-z]{3,}")
+
+
+def suppressed(policy: Policy, check: Check, before: View | None, after: View) -> Iterator[Claim]:
+    """Claim suppressions that were not there before and that do not say which rule and why."""
+    had = (
+        Counter(_key(text) for _, text in before.analysis.module.comments if _MARKS.search(text))
+        if before is not None
+        else Counter()
+    )
+    for line, text in after.analysis.module.comments:
+        mark = _MARKS.search(text)
+        if mark is None:
+            continue
+        if had[_key(text)] > 0:
+            had[_key(text)] -= 1
+            continue
+        if _explained(text, mark):
+            continue
+        module = after.analysis.module
+        unit = max(
+            (u for u in module.units if u.line <= line <= u.end_line),
+            key=lambda u: (u.line, -u.end_line),
+            default=module.root,
+        )
+        shown = " ".join(mark[0].split())[:60]
+        fact = Fact("suppressed", unit, 0, 0, line, line, shown)
+        yield make_claim(policy, check, after, unit, fact=fact, identity=f"suppressed:{shown.lower()}", value=shown)
+
+
+def _key(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", " ", text).strip().lower()
+
+
+def _explained(text: str, mark: re.Match[str]) -> bool:
+    """A rule by name, and at least three words that are not part of the marker."""
+    rest = text[mark.end() :]
+    named = _RULE.search(text) is not None
+    if mark["eslint"]:  # its rules are words too; a reason stands behind two hyphens
+        return len(_WORD.findall(text.partition("--")[2])) >= 3
+    reason = re.split(r"--|\s[-\u2013\u2014]\s|:\s|\bbecause\b|#|//", rest, maxsplit=1)
+    words = _WORD.findall(reason[-1]) if len(reason) > 1 else _WORD.findall(re.sub(_RULE, "", rest))
+    return named and len(words) >= 3

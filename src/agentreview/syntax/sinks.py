@@ -1,0 +1,211 @@
+"""What a call that shows, sends or keeps a value is given: which labels leave, where to, and under which key."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from agentreview import vocabulary
+from agentreview.syntax.lexicon import Lexicon, resource_name
+from agentreview.syntax.names import names_in
+from agentreview.syntax.patterns import Link
+from agentreview.syntax.tree import Arg, Expr, subexpressions
+from agentreview.syntax.values import Evaluator
+
+# Sinks whose labels are what they reveal; of the keyed ones it also matters what they are filed under.
+SINKS = frozenset(
+    {"log", "raise", "respond", "send", "prompt", "url", "client-store", "cache", "store-file", "enqueue"}
+)
+KEYED = frozenset({"cache", "store-file", "enqueue"})
+_URL_NAMES = frozenset(
+    "url href path to pathname params query kwargs values args search searchParams queryParams subject filename Key".split()
+)
+_BUILDERS = frozenset(
+    "reverse reverse_lazy url_for urlencode quote quote_plus URLSearchParams stringify encodeURIComponent build_absolute_uri push replace navigate".split()
+)
+_KEY_NAMES = frozenset(
+    "key Key name cache_key cacheKey bucket_key object_name blob_name path filename file_name index channel room topic queue namespace collection_name".split()
+)
+_TABLE_NAMES = ("model_name", "name", "table_name", "table", "tableName", "old_name")
+_MESSAGE = re.compile(r"(?i)mail|sms|message|^create$|^send$|notify")
+_CONTACT = re.compile(
+    r"(?i)(?:^|[._])(?:e?mail|email_?address|phone|phone_?number|mobile|mobile_?number|cell_?phone|telephone)$"
+)
+_OVERVIEW = re.compile(
+    r"(?i)(?:^|[^a-z])(report|dashboard|summary|stats|statistics|invoice|order|customer|document|message|member)s?(?:[^a-z]|$)"
+)
+_URL_TEXT = re.compile(r"^(?:https?://\S+|/[\w./{}-]*|[\w./{}-]*)[?&/][\w./={}&%-]*\{\}")
+_PLAIN = re.compile(r"(?i)^(?:http|ws|ftp|ldap|amqp|redis)://(?P<host>\[[^\]]*\]|[^/:?#{}\s]+)(?P<hole>\{\})?")
+_LOCAL = re.compile(
+    r"(?i)^(?:localhost|127\.|0\.0\.0\.0|\[?::1|10\.|192\.168\.|172\.(?:1[6-9]|2\d|3[01])\.|169\.254\.|host\.docker\.internal)|^[^.]+$|\.(?:local|localhost|internal|test|invalid|example|svc|lan)$|\.svc\.|\.cluster\.|(?:^|\.)example\.(?:com|org|net)$|(?:^|\.)w3\.org$|(?:^|\.)schemas?\.|(?:^|\.)xmlsoap\.org$"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sink:
+    """``labels`` of what is shown; ``resource`` of what the key names; ``scoped``: the key names the tenant; ``text``: the key."""
+
+    labels: tuple[tuple[str, str], ...] = ()
+    resource: str = ""
+    scoped: bool = False
+    tainted: bool = False
+    text: str = ""
+
+
+def read_sink(concept: str, links: list[Link], evaluator: Evaluator, lexicon: Lexicon) -> Sink:
+    """Read the arguments of a sink's chain."""
+    labels: set[tuple[str, str]] = set()
+    for arg in _shown(concept, links):
+        labels |= _labels(arg, evaluator, lexicon)
+    if concept == "send" and _MESSAGE.search(
+        links[-1].name
+    ):  # the patient's own address is where it goes, not what it says
+        labels = {label for label in labels if not _CONTACT.search(label[1])}
+    if concept not in KEYED:
+        return Sink(tuple(sorted(labels)))
+    key = _key(links, concept)
+    if key is None:
+        return Sink(tuple(sorted(labels)))
+    exprs = [key.value, *(evaluator.assigned[n] for n in _locals(key.value) if n in evaluator.assigned)]
+    named = [n for e in exprs for n in names_in(e)]
+    spelled = " ".join(n for n in named if n)
+    values = evaluator.value(key.value)
+    words = [w for n in named for w in _words(n)]
+    return Sink(
+        tuple(sorted(labels)),
+        resource=_subject(named, lexicon),
+        scoped=values.scoped or values.caller or any(lexicon.tenant_key(w) or _tenantish(w, lexicon) for w in words),
+        tainted=values.request and not values.inert,
+        text=spelled[:200],
+    )
+
+
+def _shown(concept: str, links: list[Link]) -> Iterator[Arg]:
+    for link in links:
+        args = link.args or ()
+        if concept != "url" or link.name in _BUILDERS:
+            yield from args
+            continue
+        for position, arg in enumerate(args):
+            if arg.name in _URL_NAMES or (arg.name is None and position == 0):
+                if arg.value.kind == "dict" and arg.name is None:  # axios({ url, data })
+                    yield from (a for a in arg.value.args if a.name in _URL_NAMES)
+                else:
+                    yield arg
+
+
+def _labels(arg: Arg, evaluator: Evaluator, lexicon: Lexicon) -> set[tuple[str, str]]:
+    labels = set(evaluator.revealed(arg.value))
+    if (
+        arg.name
+        and not labels
+        and arg.value.kind in ("name", "attr", "sub")
+        and lexicon.field_tier(arg.name) == "strong"
+    ):
+        labels.add(("phi-field", arg.name))
+    return labels
+
+
+def _key(links: list[Link], concept: str) -> Arg | None:
+    """The argument that files the value: a cache key, an object name, the payload of a job."""
+    args = links[-1].args or ()
+    if concept == "enqueue":
+        return Arg(None, Expr("list", 0, 0, 0, 0, items=tuple(a.value for a in args))) if args else None
+    for arg in args:
+        if arg.name in _KEY_NAMES:
+            return arg
+        if arg.value.kind == "dict":
+            found = next((a for a in arg.value.args if a.name in _KEY_NAMES), None)
+            if found is not None:
+                return found
+    return next(
+        (a for a in args if a.name is None and a.value.kind in ("str", "fstr", "bin", "name", "attr", "call")), None
+    )
+
+
+def _locals(expr: Expr) -> list[str]:
+    return [sub.name for sub in subexpressions(expr) if sub.kind == "name"]
+
+
+def _words(text: str) -> list[str]:
+    return [w for part in re.split(r"[^A-Za-z0-9_]+", text) if part for w in (part, *part.split("_"))]
+
+
+def _tenantish(word: str, lexicon: Lexicon) -> bool:
+    return any(lexicon.tenant_key(part) for part in vocabulary.words(word))
+
+
+def _subject(named: list[str], lexicon: Lexicon) -> str:
+    """What a key is about, by the words in it: a record of patients, a model of tenants, an overview of many rows."""
+    for name in named:
+        for word in re.split(r"[^A-Za-z0-9]+", name):
+            stem = re.sub(r"(?i)_?ids?$", "", word)
+            if stem and (lexicon.phi_resource(stem) or lexicon.phi_resource(word) or lexicon.tenant_resource(stem)):
+                return resource_name(stem)
+    for name in named:
+        found = _OVERVIEW.search(re.sub(r"([a-z])([A-Z])", r"\1_\2", name))
+        if found:
+            return found[1].lower()
+    return ""
+
+
+def plain_address(links: list[Link]) -> str:
+    """The host a call speaks to without encryption: ``http://`` in its address, and not this machine or network."""
+    for link in links:
+        for arg in (link.args or ())[:2]:
+            value = arg.value
+            if value.kind == "bin" and value.items:
+                value = value.items[0]
+            if value.kind not in ("str", "fstr"):
+                continue
+            found = _PLAIN.match(value.name)
+            if found and not found["hole"] and not _LOCAL.search(found["host"]):
+                return found["host"]
+    return ""
+
+
+def url_shaped(expr: Expr) -> bool:
+    """Whether a string with holes is an address whose path or query a hole fills."""
+    return (
+        expr.kind == "fstr"
+        and len(expr.name) < 300
+        and " " not in expr.name.strip()
+        and _URL_TEXT.match(expr.name) is not None
+    )
+
+
+def dropped(links: list[Link]) -> tuple[str, str]:
+    """(table or model, column) that a schema operation takes away: ``RemoveField("patient", "org")``, ``drop_column``."""
+    args = links[-1].args or ()
+    named = {a.name: a.value.name for a in args if a.name and a.value.kind == "str"}
+    plain = [a.value.name for a in args if a.name is None and a.value.kind == "str"]
+    table = next((named[n] for n in _TABLE_NAMES if n in named), "") or (plain[0] if plain else "")
+    column = (
+        named.get("name", "")
+        if "model_name" in named
+        else named.get("column_name", "") or (plain[1] if len(plain) > 1 else "")
+    )
+    outer = next((n.args[0].value.name for n in links[:-1] if n.args and n.args[0].value.kind == "str"), "")
+    if outer and len(plain) == 1 and not named:  # knex.schema.table("patients", t => t.dropColumn("mrn"))
+        table, column = outer, plain[0]
+    return resource_name(table.rpartition(".")[2]), column
+
+
+_WAYS_BACK = frozenset("downgrade down reverse backwards rollback revert undo reverse_code backward".split())
+_ADDS = re.compile(r"(?:add_column|AddField|addColumn|create_table|CreateModel|createTable)\(([^)]{0,300})")
+
+
+def undone(unit: str) -> bool:
+    """Whether a function is the way back of a migration."""
+    return unit in _WAYS_BACK
+
+
+def added_here(source: str, links: list[Link]) -> bool:
+    """Whether the same file adds what it drops: every text that names it stands in an operation that adds."""
+    said = [a.value.name for a in links[-1].args or () if a.value.kind == "str"]
+    if not said or not _ADDS.search(source):
+        return False
+    return any(
+        all(re.search(rf"[\"']{re.escape(one)}[\"']", match[1]) for one in said) for match in _ADDS.finditer(source)
+    )
