@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from agentreview.canonical import digest
 from agentreview.policies.compare import Engine, FileResult
-from agentreview.policies.nearby import Nearby
+from agentreview.policies.nearby import Nearby, settings_in
 from agentreview.syntax.facts import Analysis, UnitFacts, analyse
 from agentreview.syntax.frameworks import VALUES
 from agentreview.syntax.imports import Paths
@@ -64,7 +64,8 @@ class Around:
         for side, wants in ((s, w) for r in results for s, w in ((0, r.before), (1, r.after))):
             if wants.listing and self.blobs[side] is None:
                 listing = self.blobs[side] = self.trees.listing(self.ids[side])
-                self.paths[side] = Paths(listing)
+                self.paths[side] = paths = Paths(listing)
+                settings_in(paths)  # here: what a worker finds out ends with it
                 new = True
             for path in sorted(wants.paths):
                 blobs, held = self.blobs[side] or {}, self.summaries[side]

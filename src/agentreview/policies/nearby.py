@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from posixpath import dirname
 from typing import Any
 
@@ -32,6 +33,7 @@ _SETTINGS = re.compile(
     r"|(?:^|/)(?:main|server|routes?|router|app|middleware)\.go$"
     r"|(?:^|/)(?:[^/]*[_.-])?(?:rls|row_level|row-level|security|policies|isolation|audit_trigger|triggers)(?:[_.-][^/]*)?\.(?:sql|py)$"
 )
+_SPEAK = (".py", ".js", ".jsx", ".ts", ".tsx", ".cjs", ".mjs", ".cts", ".mts", ".java", ".kt", ".go", ".sql")
 _FAMILY = {"typescript": "js", "javascript": "js"}
 Summary = dict[str, Any]  # made by agentreview.syntax.summary, which is loaded only when a file is read
 
@@ -190,10 +192,17 @@ class Nearby:
                 yield path, summary
 
 
-def settings_near(paths: Paths, importer: str) -> list[str]:
-    """Files that may speak for the whole application, the nearest first; a bounded number."""
-    found = (p for p in paths.all if p != importer and _SETTINGS.search(p) and "node_modules/" not in p)
-    return sorted(found, key=lambda p: (-_common(p, importer), p.count("/"), p))[:MAX_SETTINGS]
+@lru_cache(maxsize=4)
+def settings_in(paths: Paths) -> tuple[str, ...]:
+    """Files of a tree that may speak for the whole application. A search of every path: once for each tree."""
+    return tuple(p for p in paths.all if p.endswith(_SPEAK) and _SETTINGS.search(p) and "node_modules/" not in p)
+
+
+@lru_cache(maxsize=512)
+def settings_near(paths: Paths, importer: str) -> tuple[str, ...]:
+    """Those of :func:`settings_in` that are nearest to a file, in order; a bounded number."""
+    found = (p for p in settings_in(paths) if p != importer)
+    return tuple(sorted(found, key=lambda p: (-_common(p, importer), p.count("/"), p))[:MAX_SETTINGS])
 
 
 def _common(one: str, other: str) -> int:
