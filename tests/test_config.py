@@ -88,7 +88,7 @@ def test_a_full_file_becomes_a_value() -> None:
     assert config.block_at is Severity.MEDIUM
     assert config.exclude == ("vendor/", "**/generated/**", "*.min.js")
     assert config.limits == Limits(max_lines=100, file_seconds=2)
-    assert config.facts.confirmed
+    assert config.facts.confirmer("tenant.key") == "jane@clinic.example"
     assert config.facts.frameworks == ("django-drf", "celery")
     assert config.facts.phi == PhiFacts(models=("Patient", "Encounter"), treatment_paths=("apps/chart/**",))
     assert config.facts.audit.automatic == (
@@ -115,8 +115,46 @@ def test_an_empty_file_is_all_defaults() -> None:
 
 
 def test_facts_are_unconfirmed_until_somebody_is_named() -> None:
-    assert not Facts().confirmed
-    assert not Facts(confirmed_by="  ").confirmed
+    assert not Facts().confirmer("tenant.key")
+    assert not Facts(confirmed_by="  ").confirmer("tenant.key")
+
+
+def test_a_person_can_confirm_a_section_or_a_fact_and_not_the_rest() -> None:
+    facts = parse('[facts.tenant]\nkey = "org_id"\n[facts.confirmed]\naudit = "dana"\n"tenant.key" = "jane"\n').facts
+    assert (facts.confirmer("tenant.key"), facts.confirmer("audit.calls")) == ("jane", "dana")
+    assert not facts.confirmer("tenant.isolation")
+    assert facts.settle(["tenant.key"])
+    assert not facts.settle(["tenant.key", "tenant.isolation"])
+    assert not facts.settle(["audit.calls"]), "confirmed, and not set"
+    assert not facts.settle([]), "the project as a whole was not confirmed"
+    assert parse('[facts]\nconfirmed_by = "jane"').facts.settle([])
+
+
+def test_a_list_stated_as_empty_is_an_answer_and_an_empty_string_is_none() -> None:
+    text = '[facts]\nconfirmed_by = "j"\n[facts.audit]\nautomatic = []\nreads = ""\n'
+    facts = parse(text).facts
+    assert facts.none == ("audit.automatic",)
+    assert facts.settle(["audit.automatic"])
+    assert not facts.is_set("audit.reads")
+    assert not facts.is_set("audit.calls")
+    assert not facts.is_set("audit.nothing")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        ('[facts.confirmed]\ntenant.key = "jane"', 2, 'Put the name in quotes: "tenant.key"'),
+        ('[facts.confirmed]\n"tenant.kee" = "jane"', 2, "Did you mean 'tenant.key'?"),
+        ('[facts.confirmed]\ntenant = ""', 2, "is empty"),
+        ("[facts.confirmed]\ntenant = true", 2, "must be a string"),
+        ("[facts]\nconfirmed = true", 2, "must be a table"),
+        ("[facts]\nnone = []", 2, "unknown key 'none'"),
+    ],
+)
+def test_a_confirmation_that_confirms_nothing_is_an_error(text: str, line: int, says: str) -> None:
+    error = refusal(text)
+    assert error.line == line
+    assert says in str(error)
 
 
 def test_the_digest_follows_the_settings_not_the_comments() -> None:
@@ -401,6 +439,9 @@ def test_hostile_globs_take_one_step_a_character() -> None:
         ("", '[facts.audit]\nautomatic = [{models = ["Patient"], how = "signals"}]', "'Patient' as audited by signals"),
         ('[facts.phi]\nmodels = ["Chart"]', "", "facts.phi.models no longer lists 'Chart'"),
         ('[facts]\nconfirmed_by = "jane"', "", "facts.confirmed_by changed from 'jane' to 'nobody'"),
+        ('[facts]\nconfirmed_by = "jane"', '[facts]\nconfirmed_by = "x"', "facts.confirmed_by changed from 'jane' to 'x'"),
+        ('[facts.confirmed]\ntenant = "jane"', "", "facts.confirmed: tenant changed from 'jane' to 'nobody'"),
+        ('[facts.confirmed]\ntenant = "jane"', '[facts.confirmed]\ntenant = "x"', "tenant changed from 'jane' to 'x'"),
         ("[facts.session]\nidle_minutes = 15", "[facts.session]\nidle_minutes = 60", "idle_minutes changed from 15"),
         ("[facts.retention]\naudit_years = 6", "", "facts.retention.audit_years changed from 6 to unset"),
     ],
@@ -424,6 +465,9 @@ def test_what_loosens_the_gate_is_said_in_a_sentence(old: str, new: str, says: s
         ('[facts.tenant]\nisolation = "none"', '[facts.tenant]\nisolation = "row"'),
         ("[facts.session]\nidle_minutes = 60", "[facts.session]\nidle_minutes = 15"),
         ('[facts.access]\ndefault = "deny"\nevidence = "x"', '[facts.access]\ndefault = "allow"'),
+        ("", '[facts]\nconfirmed_by = "jane"'),
+        ("", '[facts.confirmed]\ntenant = "jane"'),
+        ('[facts.confirmed]\ntenant = "jane"', '[facts]\nconfirmed_by = "jane"'),
     ],
 )
 def test_tightening_the_gate_and_leaving_it_alone_say_nothing(old: str, new: str) -> None:

@@ -151,7 +151,7 @@ def test_every_value_has_its_place_and_the_place_is_right() -> None:
 
 def test_the_drf_proposal_as_a_configuration() -> None:
     value = facts(run(DJANGO))
-    assert not value.confirmed
+    assert not value.confirmed_by
     assert value.tenant.key == "facility"
     assert value.tenant.isolation == "row"
     assert value.access.default == "deny"
@@ -380,7 +380,7 @@ def test_the_file_explains_confirmation_and_names_every_fact() -> None:
         for table in dataclasses.fields(Facts)
         for field in (dataclasses.fields(table.default) if dataclasses.is_dataclass(table.default) else (table,))
     }
-    assert {fact for fact, _, _ in _FACTS} == known - {"confirmed_by"}
+    assert {fact for fact, _, _ in _FACTS} == known - {"confirmed_by", "confirmed", "none"}
 
 
 def test_every_commented_example_is_valid_when_uncommented() -> None:

@@ -80,7 +80,7 @@ def test_every_format_is_named():
 def test_the_example_configuration_is_valid():
     (example,) = blocks(section("## Configuration"), "toml")
     config = parse_config(example.encode(), path="README.md", known_policies=load().ids())
-    assert config.facts.confirmed
+    assert config.facts.confirmer("phi.models")
 
 
 def test_the_example_waiver_counts(repo):

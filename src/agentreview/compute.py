@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -12,9 +12,21 @@ from agentreview import waivers
 from agentreview.anchor import anchor
 from agentreview.config import CONFIG_NAME, PYPROJECT_NAME, Config, Level, load_config
 from agentreview.errors import ConfigError
-from agentreview.model import AgentRun, Finding, Hit, Outcome, Rule, Skipped, Snapshot, Status, Verdict
+from agentreview.model import (
+    NOT_CONFIGURED,
+    NOT_CONFIRMED,
+    AgentRun,
+    Confidence,
+    Finding,
+    Outcome,
+    Rule,
+    Skipped,
+    Snapshot,
+    Status,
+    Verdict,
+)
 from agentreview.policies.compare import Claimed, Engine, built_in
-from agentreview.policies.load import load
+from agentreview.policies.load import Catalogue, load
 from agentreview.policies.run import review_changes
 from agentreview.syntax import SKIP_REASONS
 from agentreview.triage import decide, order, settle
@@ -24,6 +36,7 @@ if TYPE_CHECKING:
     from agentreview.policies.around import Around, Trees
 
 Progress = Callable[[int, int], None]
+WHOLE = "the project's facts as a whole"
 
 
 def warm() -> None:
@@ -91,7 +104,7 @@ def review_snapshot(
     used = {f.rule for f in settled}
     return Verdict(
         decision=decide(settled, runs), base=snapshot.base, tree=snapshot.tree, findings=settled, runs=tuple(runs), skipped=_described(reviewed.skipped),
-        rules=tuple(rules[r] for r in sorted(used)), notes=(*notes, *_unset(settled, config), *_elsewhere(len(reviewed.claims) - len(shown))), files=reviewed.files,
+        rules=tuple(rules[r] for r in sorted(used)), notes=(*notes, *_unsettled((f for f in settled if f.rule not in guards), config, catalogue), *_elsewhere(len(reviewed.claims) - len(shown))), files=reviewed.files,
         worktree=snapshot.worktree, branch=snapshot.branch, source=snapshot.source, seconds=round(time.perf_counter() - started, 3),
     )  # fmt: skip
 
@@ -150,18 +163,46 @@ def _elsewhere(count: int) -> tuple[str, ...]:
     )
 
 
-def _unset(findings: tuple[Finding, ...], config: Config) -> tuple[str, ...]:
-    """Say once which project facts would settle the suspects, instead of once a finding."""
-    suspects = [f for f in findings if f.hit is Hit.SUSPECT and f.status is Status.ADVISORY]
-    if not suspects:
-        return ()
-    needs = sorted({n for f in suspects for n in f.needs})
-    if needs:
-        return (
-            f"not configured: {', '.join('facts.' + n for n in needs)}: findings that rest on them stay advice (agentreview init proposes them)",
-        )
-    if not config.facts.confirmed:
-        return (
-            "the project facts are not confirmed by a person (facts.confirmed_by): findings that rest on them stay advice",
-        )
-    return ()
+def _unsettled(findings: Iterable[Finding], config: Config, catalogue: Catalogue) -> tuple[str, ...]:
+    """Say once which facts keep suspects of this change from blocking: those not configured, then those not confirmed.
+
+    A suspect that would not block anyway (its policy is advisory, its severity too low) needs no fact, and a question
+    about the gate itself goes to a person whatever the facts say.
+    """
+    asking = {
+        f.rule
+        for f in findings
+        if f.status is Status.ADVISORY
+        and f.confidence is not Confidence.HIGH
+        and f.severity.rank >= config.block_at.rank
+        and config.level(f.rule) is Level.ON
+    }
+    facts = config.facts
+    unset: dict[str, list[str]] = {}
+    unchecked: dict[str, list[str]] = {}
+    for policy in catalogue.policies:
+        if policy.id not in asking:
+            continue
+        missing = [need for need in policy.needs if not facts.is_set(need)]
+        for need in missing:
+            unset.setdefault(need, []).append(policy.id)
+        if not missing:
+            for need in [n for n in policy.needs if not facts.confirmer(n)] or ([] if policy.needs else [WHOLE]):
+                unchecked.setdefault(need, []).append(policy.id)
+    return (
+        *(f"{NOT_CONFIGURED}{line}: agentreview init" for _, line in _together(unset)),
+        *(
+            f"{NOT_CONFIRMED}{line}: agentreview facts confirm{''.join(f' {n}' for n in named if n != WHOLE)}"
+            for named, line in _together(unchecked)
+        ),
+    )
+
+
+def _together(needed: Mapping[str, list[str]]) -> Iterator[tuple[list[str], str]]:
+    """Facts that the same policies need, in one line."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for fact, ids in sorted(needed.items()):
+        groups.setdefault(tuple(ids), []).append(fact)
+    for policies, named in groups.items():
+        verb = "asks" if len(policies) == 1 else "ask"
+        yield named, f"{', '.join(named)} ({', '.join(policies)} {verb} instead of blocking)"

@@ -15,7 +15,7 @@ from typing import Any
 from .canonical import digest
 from .checked import KeyPath, Reader, dotted, plain, shown
 from .errors import ConfigError
-from .facts import CHOICES, GLOBS, Approved, AutomaticAudit, Facts
+from .facts import CHOICES, GLOBS, KEYS, SECTIONS, Approved, AutomaticAudit, Facts
 from .globs import matches
 from .model import Severity
 
@@ -215,18 +215,40 @@ def _limits(reader: Reader, value: Any) -> Limits:
 
 def _facts(reader: Reader, value: Any) -> Facts:
     """Check against the dataclasses themselves: their field names, annotations and defaults."""
-    known = {one.name: one for one in fields(Facts)}
+    known = {one.name: one for one in fields(Facts) if one.name != "none"}
     table = reader.table(value, ("facts",), known)
     checked: dict[str, Any] = {}
     for name, item in table.items():
         key: KeyPath = ("facts", name)
         if name == "confirmed_by":
             checked[name] = reader.string(item, key, empty=True)
+        elif name == "confirmed":
+            checked[name] = _confirmed(reader, item)
         elif name == "frameworks":
             checked[name] = reader.strings(item, key)
         else:
             checked[name] = _fact_table(reader, item, key, type(known[name].default))
-    return Facts(**checked)
+    stated = {fact: _stated(table, fact) for fact in KEYS}
+    return Facts(**checked, none=tuple(fact for fact, item in stated.items() if item == []))
+
+
+def _stated(table: dict[str, Any], fact: str) -> Any:
+    section, _, key = fact.rpartition(".")
+    return table.get(section, {}).get(key) if section else table.get(key)
+
+
+def _confirmed(reader: Reader, value: Any) -> tuple[tuple[str, str], ...]:
+    """``[facts.confirmed]``: sections and facts, each with the person who checked it."""
+    known = (*SECTIONS, *KEYS)
+    for name, inner in value.items() if isinstance(value, dict) else ():
+        if isinstance(inner, dict) and inner:  # tenant.key = "jane" without quotes: two keys
+            whole = f"{name}.{next(iter(inner))}"
+            key: KeyPath = ("facts", "confirmed", name)
+            reader.fail(
+                key, f"{shown(name)} is a table in [facts.confirmed]", f'Put the name in quotes: "{plain(whole)}"'
+            )
+    table = reader.table(value, ("facts", "confirmed"), known, "fact")
+    return tuple((name, reader.string(by, ("facts", "confirmed", name))) for name, by in sorted(table.items()))
 
 
 def _fact_table(reader: Reader, value: Any, key: KeyPath, kind: Any) -> Any:

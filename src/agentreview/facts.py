@@ -7,7 +7,8 @@ vocabulary and the framework files apply. Names of fields and tables are the nam
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,9 +124,15 @@ class TestFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """All of ``[facts]``. Until a person is named in ``confirmed_by``, hits that rest on a fact stay advice."""
+    """All of ``[facts]``. Until a person confirmed the facts it rests on, a suspect stays advice.
+
+    ``confirmed_by`` confirms everything; ``confirmed`` parts of it: ``tenant`` or ``tenant.key`` to who checked it.
+    ``none`` holds the lists the file states as empty (``automatic = []``): "there is none" is an answer, no gap.
+    """
 
     confirmed_by: str = ""
+    confirmed: tuple[tuple[str, str], ...] = ()
+    none: tuple[str, ...] = ()  # no key of the file
     frameworks: tuple[str, ...] = ()
     phi: PhiFacts = PhiFacts()
     audit: AuditFacts = AuditFacts()
@@ -136,10 +143,32 @@ class Facts:
     session: SessionFacts = SessionFacts()
     tests: TestFacts = TestFacts()
 
-    @property
-    def confirmed(self) -> bool:
-        """Whether a person put their name under these facts."""
-        return bool(self.confirmed_by.strip())
+    def get(self, fact: str) -> object:
+        """Return the value of ``tenant.key`` and the like; ``None`` for what is no fact."""
+        value: object = self
+        for part in fact.split("."):
+            value = getattr(value, part, None)
+        return value
+
+    def is_set(self, fact: str) -> bool:
+        """Whether the configuration answers it: with a value, or by saying that there is none."""
+        return bool(self.get(fact)) or fact in self.none
+
+    def confirmer(self, fact: str) -> str:
+        """Return who put their name under the fact, or nothing."""
+        people = dict(self.confirmed)
+        section = fact.partition(".")[0]
+        return people.get(fact) or people.get(section) or self.confirmed_by.strip()
+
+    def settle(self, needs: Iterable[str]) -> bool:
+        """Whether what rests on these facts is certain: each is set, and a person confirmed it.
+
+        What names no fact rests on the project as a whole, so only ``confirmed_by`` settles it.
+        """
+        wanted = tuple(needs)
+        if not wanted:
+            return bool(self.confirmed_by.strip())
+        return all(self.is_set(fact) and self.confirmer(fact) for fact in wanted)
 
 
 CHOICES: dict[str, tuple[str, ...]] = {
@@ -153,3 +182,13 @@ CHOICES: dict[str, tuple[str, ...]] = {
 
 GLOBS: frozenset[str] = frozenset({"phi.treatment_paths", "tenant.unscoped_in", "tests.paths"})
 """The facts that are path globs (see :mod:`agentreview.globs`); every other string is a name or plain text."""
+
+SECTIONS: dict[str, tuple[str, ...]] = {
+    one.name: tuple(key.name for key in fields(one.default))  # type: ignore[arg-type]
+    for one in fields(Facts)
+    if hasattr(one.default, "__dataclass_fields__")
+}
+"""The tables below ``[facts]``, each with its keys, in the order of the file."""
+
+KEYS: tuple[str, ...] = ("frameworks", *(f"{section}.{key}" for section, keys in SECTIONS.items() for key in keys))
+"""Every fact by its dotted name."""

@@ -252,6 +252,10 @@ class AgentRun:
     rules: tuple[str, ...] = ()
 
 
+NOT_CONFIGURED = "not configured: "  # how a note begins that names facts which the configuration leaves open,
+NOT_CONFIRMED = "not confirmed: "  # and facts that stand in it without a person's name
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """The whole answer: what the gate decides for (base, tree) and everything it rests on."""
@@ -263,7 +267,7 @@ class Verdict:
     runs: tuple[AgentRun, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     rules: tuple[Rule, ...] = ()  # the rules that could have fired, for reports that list them
-    notes: tuple[str, ...] = ()  # things said once: facts not configured, unused waivers
+    notes: tuple[str, ...] = ()  # things said once: facts not configured or confirmed, unused waivers
     files: int = 0
     worktree: str | None = None
     branch: str | None = None

@@ -93,9 +93,7 @@ def _limits(old: Limits, new: Limits) -> Iterator[str]:
 
 
 def _facts(old: Facts, new: Facts) -> Iterator[str]:
-    if old.confirmed_by != new.confirmed_by:
-        before, after = old.confirmed_by or "nobody", new.confirmed_by or "nobody"
-        yield f"facts.confirmed_by changed from '{before}' to '{after}'"
+    yield from _confirmations(old, new)
     for fact in CLEARS:
         had = _get(old, fact)
         yield from (f"facts.{fact} now clears findings with '{one}'" for one in _get(new, fact) if one not in had)
@@ -112,6 +110,16 @@ def _facts(old: Facts, new: Facts) -> Iterator[str]:
         yield f"facts.tenant.key changed from '{old.tenant.key or 'unset'}' to '{new.tenant.key or 'unset'}'"
     yield from _structured(old, new)
     yield from _numbers(old, new)
+
+
+def _confirmations(old: Facts, new: Facts) -> Iterator[str]:
+    """Confirming makes suspects block, so it is no loosening; taking a name away, or putting another in its place, is."""
+    if old.confirmed_by and old.confirmed_by != new.confirmed_by:
+        yield f"facts.confirmed_by changed from '{old.confirmed_by}' to '{new.confirmed_by or 'nobody'}'"
+    now = dict(new.confirmed)
+    for fact, person in old.confirmed:
+        if now.get(fact) != person and (fact in now or not new.confirmer(fact)):
+            yield f"facts.confirmed: {fact} changed from '{person}' to '{now.get(fact, 'nobody')}'"
 
 
 def _structured(old: Facts, new: Facts) -> Iterator[str]:

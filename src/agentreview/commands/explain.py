@@ -120,7 +120,7 @@ def _explained(
     yield from plain(finding.fix, columns, "  ")
     yield ""
     yield "What would settle it"
-    for sentence in _settling(finding, config):
+    for sentence in _settling(finding, policy, config):
         yield from plain(sentence, columns, "  ")
     if policy is not None:
         yield from section("Why", policy.rule.help, columns)
@@ -152,7 +152,7 @@ def _because(finding: Finding, config: Config | None) -> str:
     return "it is below the severity that blocks"
 
 
-def _settling(finding: Finding, config: Config | None) -> Iterator[str]:
+def _settling(finding: Finding, policy: Policy | None, config: Config | None) -> Iterator[str]:
     """List what makes the finding go away, or makes it certain."""
     from agentreview.model import Hit, Status
     from agentreview.reporters.text import comment
@@ -164,8 +164,9 @@ def _settling(finding: Finding, config: Config | None) -> Iterator[str]:
     if finding.hit is Hit.SUSPECT and finding.needs:
         needs = ", ".join(f"facts.{need}" for need in finding.needs)
         yield f"- Say what is true of this project in agentreview.toml: {needs}. `agentreview init` proposes values."
-    if finding.hit is Hit.SUSPECT and not (config and config.facts.confirmed):
-        yield "- A person who checked the facts confirms them (facts.confirmed_by): then it blocks, or is gone."
+    if finding.hit is Hit.SUSPECT and policy is not None and not (config and config.facts.settle(policy.needs)):
+        command = " ".join(("agentreview facts confirm", *policy.needs))
+        yield f"- A person who checked the facts it rests on confirms them (`{command}`): then it blocks, or is gone."
     words = comment(finding.path, f"agentreview: ignore[{finding.rule}] <reason>")
     if words is not None and finding.side != "before":
         place = f"on line {finding.start_line} or the line above"

@@ -77,8 +77,8 @@ def make_claim(
     return Claim(
         rule=policy.id, path=view.analysis.path, unit=unit.qualname, start_line=start, end_line=max(start, end), quote=view.quote(start), identity=identity,
         message=fill(check.message or policy.rule.title, names), fix=fill(check.fix or policy.rule.fix, names), hit=used, evidence=tuple(evidence),
-        needs=tuple(n for n in policy.needs if not is_set(view.facts, n)) if used is Hit.SUSPECT else (),
-        confirmed=view.facts.confirmed and all(is_set(view.facts, n) for n in policy.needs), severity=_raised(policy, fact, view.facts),
+        needs=tuple(n for n in policy.needs if not view.facts.is_set(n)) if used is Hit.SUSPECT else (),
+        confirmed=view.facts.settle(policy.needs), severity=_raised(policy, fact, view.facts),
     )  # fmt: skip
 
 
@@ -117,11 +117,3 @@ def fill(template: str, names: dict[str, str]) -> str:
     for name, value in names.items():
         template = template.replace("{" + name + "}", value)
     return template
-
-
-def is_set(facts: Facts, dotted: str) -> bool:
-    """Whether ``phi.models`` and the like is set in the configuration."""
-    value: object = facts
-    for part in dotted.split("."):
-        value = getattr(value, part, None)
-    return bool(value)

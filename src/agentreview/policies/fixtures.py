@@ -78,7 +78,7 @@ def scan(policy: Policy, check: Check, change: FileChange, facts: Facts) -> Iter
         yield Claim(
             rule=policy.id, path=change.path, unit="", start_line=number, end_line=number, quote=lines[number - 1], side="after",
             identity=f"fixture:{what}", message=check.message.replace("{value}", what), fix=policy.rule.fix.replace("{value}", what),
-            hit=check.hit, evidence=(), confirmed=facts.confirmed, personal=True,
+            hit=check.hit, evidence=(), confirmed=facts.settle(policy.needs), personal=True,
         )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from agentreview.model import Claim, Evidence, FileChange, Hit, Hunk
-from agentreview.policies.claims import View, fill, is_set
+from agentreview.policies.claims import View, fill
 from agentreview.policies.load import Check, Policy
 from agentreview.policies.loosened import losses, vanished
 from agentreview.policies.paths import path_classes
@@ -335,7 +335,7 @@ def _claim(
         rule=policy.id, path=change.path, unit=old.qualname, start_line=line, end_line=line, quote=view.quote(line), side="after" if after is not None else "before",
         identity=f"removed:{gone.concept}:{gone.call}", message=fill(check.message, names), fix=fill(check.fix or policy.rule.fix, names), hit=Hit.SUSPECT if asked else check.hit,
         evidence=(Evidence(path=change.old_path or change.path, line=gone.line, shows="was here before this change", quote=quote.strip()),),
-        confirmed=before.facts.confirmed and all(is_set(before.facts, n) for n in policy.needs),
+        confirmed=before.facts.settle(policy.needs),
     )  # fmt: skip
 
 

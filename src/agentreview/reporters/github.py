@@ -19,6 +19,7 @@ from agentreview.reporters.summary import (
     counts_line,
     decision_line,
     handles,
+    questions,
     skipped_by_reason,
     unfinished,
 )
@@ -92,7 +93,7 @@ def _message(finding: Finding, handle: str) -> str:
         f"Why: {finding.why}" if finding.why else "",
         f"[{cited}]" if cited else "",
         f"Fix: {finding.fix}" if finding.fix else "",
-        *(f"To settle it: {need}" for need in finding.needs),
+        *(f"To settle it: {need}" for need in questions(finding)),
         f"Explain: agentreview explain {handle}",
     ]
     return "\n".join(part for part in parts if part)

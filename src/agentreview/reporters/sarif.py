@@ -12,7 +12,15 @@ from typing import Any
 from urllib.parse import quote
 
 from agentreview.model import Decision, Evidence, Finding, Origin, Outcome, Rule, Severity, Status, Verdict
-from agentreview.reporters.summary import EXIT_CODES, advice, decision_line, switched_off, tally, unfinished
+from agentreview.reporters.summary import (
+    EXIT_CODES,
+    about_facts,
+    advice,
+    decision_line,
+    switched_off,
+    tally,
+    unfinished,
+)
 from agentreview.reporters.text import escape
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -190,11 +198,13 @@ def _invocation(verdict: Verdict) -> Json:
         note = _notification("file-not-reviewed", "warning", f"{skip.path} was not reviewed: {skip.reason}{detail}")
         note["locations"] = [{"physicalLocation": {"artifactLocation": {"uri": _uri(skip.path), "uriBaseId": BASE_ID}}}]
         notes.append(note)
+    settings = [_notification("facts", "note", note) for note in verdict.notes if about_facts(note)]
     return {
         "executionSuccessful": all(note["level"] != "error" for note in notes),  # 3.20.21: an error is a failed run
         "exitCode": int(EXIT_CODES[verdict.decision]),
         "exitCodeDescription": _prose(decision_line(verdict)),
         "toolExecutionNotifications": notes,
+        **({"toolConfigurationNotifications": settings} if settings else {}),
     }
 
 

@@ -6,7 +6,18 @@ Nothing here is escaped: agent and rule names come from the repository, so whoev
 from __future__ import annotations
 
 from agentreview.errors import ExitCode
-from agentreview.model import AgentRun, Decision, Finding, Outcome, Severity, Skipped, Status, Verdict
+from agentreview.model import (
+    NOT_CONFIGURED,
+    NOT_CONFIRMED,
+    AgentRun,
+    Decision,
+    Finding,
+    Outcome,
+    Severity,
+    Skipped,
+    Status,
+    Verdict,
+)
 
 EXIT_CODES = {
     Decision.PASS: ExitCode.PASS,
@@ -83,6 +94,18 @@ def handles(verdict: Verdict) -> dict[str, str]:
 def citations(finding: Finding) -> str:
     """``45 CFR 164.312(b); CWE-778``, each once."""
     return "; ".join(dict.fromkeys((*finding.references, *finding.cwe)))
+
+
+def questions(finding: Finding) -> list[str]:
+    """What would settle this finding alone. Facts to configure are a note of the whole run: they are said once."""
+    from agentreview.facts import KEYS  # not for the look-up of a verdict that is known
+
+    return [need for need in finding.needs if need not in KEYS]
+
+
+def about_facts(note: str) -> bool:
+    """Whether a note is about the configuration, not about the change."""
+    return note.startswith((NOT_CONFIGURED, NOT_CONFIRMED))
 
 
 def counts_line(verdict: Verdict) -> str:

@@ -18,6 +18,7 @@ from agentreview.reporters.summary import (
     decision_line,
     handles,
     off_line,
+    questions,
     skipped_by_reason,
     tally,
     unfinished,
@@ -151,7 +152,7 @@ def _full(finding: Finding, handle: str, paint: Paint, width: int, *, again: boo
     for item in finding.evidence:
         quote = f" `{code(item.quote.strip(), width // 2)}`" if item.quote else ""
         yield f"    {paint('evidence:', 'cyan')} {escape(f'{item.path}:{item.line}')} {escape(item.shows)}{quote}"
-    for need in finding.needs:
+    for need in questions(finding):
         yield from _field("to settle it", need, paint, width)
     yield f"    {paint('explain:', 'cyan')} agentreview explain {name}"
     yield f"    {paint('waive:', 'cyan')} {_how_to_waive(finding)}"
