@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +24,7 @@ def own_temporary_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 
 def test_the_demonstration_blocks_then_passes_and_leaves_nothing(tmp_path: Path, own_temporary_directory: Path) -> None:
     agentreview("policies", "list", cwd=tmp_path)  # compiles the policies, as the first command on a machine does
-    started = time.monotonic()
     done = agentreview("demo", cwd=tmp_path)
-    seconds = time.monotonic() - started
     assert (done.code, done.err) == (0, "")
     shown = [
         "$ agentreview install",
@@ -46,7 +43,6 @@ def test_the_demonstration_blocks_then_passes_and_leaves_nothing(tmp_path: Path,
     assert all(text in after for text in shown[5:])
     assert "\x1b[" not in done.out
     assert list(own_temporary_directory.iterdir()) == []
-    assert seconds < 10  # about one on an idle machine
 
 
 def test_the_repository_can_be_kept_and_its_gate_works(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ _LIFETIMES: tuple[tuple[re.Pattern[str], int], ...] = (
     (re.compile(r"^(?:expiresIn|sessionMaxAge|idleTimeout|sessionTimeout)$"), 1),
     (re.compile(r"^(?:maxAge|cookieMaxAge)$"), 0),  # seconds or milliseconds: by what is around it
 )
+_SETTING = re.compile("|".join(pattern.pattern.strip("^$") for pattern, _ in _LIFETIMES))
 _UNITS = {"days": 86_400, "hours": 3_600, "minutes": 60, "seconds": 1, "weeks": 604_800}
 _TEXT = re.compile(
     r"^\s*(\d{1,9}(?:\.\d+)?)\s*(ms|s|sec|secs|seconds?|m|min|mins|minutes?|h|hrs?|hours?|d|days?|w|weeks?|y|years?)?\s*$"
@@ -43,6 +44,8 @@ _NOT_A_SESSION = re.compile(
 def lifetimes(view: View) -> dict[tuple[str, str], tuple[float, Expr, Unit]]:
     """(unit, setting) to seconds, for every lifetime the file sets in numbers."""
     out: dict[tuple[str, str], tuple[float, Expr, Unit]] = {}
+    if not _SETTING.search(view.analysis.module.source):
+        return out
     for unit in view.analysis.module.units:
         if unit.kind == "class" or unit.anonymous:
             continue
@@ -51,10 +54,12 @@ def lifetimes(view: View) -> dict[tuple[str, str], tuple[float, Expr, Unit]]:
                 (t.name, stmt.value) for t in stmt.targets if t.kind in ("name", "attr") and stmt.value is not None
             ]
             for expr in expressions(stmt):
-                for sub in subexpressions(expr):
-                    around = [link.name for n in subexpressions(expr) if n.kind == "call" for link in chain(n)]
-                    if not _NOT_A_SESSION.search(" ".join(around)):
-                        pairs.extend((a.name, a.value) for a in sub.args if a.name)
+                parts = list(subexpressions(expr))
+                named = [(a.name, a.value) for part in parts for a in part.args if a.name]
+                if any(_SETTING.search(name) for name, _ in named):
+                    called = (part.base.name for part in parts if part.kind == "call" and part.base is not None)
+                    if not _NOT_A_SESSION.search(" ".join(called)):
+                        pairs.extend(named)
             for name, value in pairs:
                 scale = next((s for pattern, s in _LIFETIMES if pattern.match(name)), None)
                 if scale is None or value is None:

@@ -27,7 +27,15 @@ from agentreview.syntax.values import NOTHING, Value
 
 _OPTIONS = frozenset({"Meta", "Config", "Arguments"})  # inner classes that say which model the outer one is about
 _ROUTE_NAME = re.compile(r"[{<:](?:\w+:)?(\w+)")
+_LONG_CHAIN = 100  # links; matching every prefix is quadratic, and no code that a person wrote is that long
 _HOOK_DECORATORS = frozenset({"before_request", "before_app_request", "middleware"})
+
+
+def _prefixes(length: int) -> Iterator[int]:
+    """Lengths of the prefixes of a chain that may spell something, longest first: of an endless one the whole and its first links."""
+    if length > _LONG_CHAIN:
+        yield length
+    yield from range(min(length, _LONG_CHAIN), 0, -1)
 
 
 class Reader:
@@ -151,7 +159,7 @@ class Reader:
     def entries(self, links: list[Link], *, decorator: bool = False) -> list[tuple[Entry, int, bool]]:
         """Entries that the longest matching prefix of the chain spells, with the captured link."""
         index = self.matchers.decorators if decorator else self.matchers.calls
-        for size in range(len(links), 0, -1):
+        for size in _prefixes(len(links)):
             part = links[:size]
             out = []
             for pattern, value in index.candidates(part):
@@ -169,7 +177,7 @@ class Reader:
         known = self.concepts_memo.get(key)
         if known is None:
             found = set()
-            for size in range(len(links), 0, -1):
+            for size in _prefixes(len(links)):
                 for _, value in self.matchers.calls.candidates(links[:size]):
                     if (
                         isinstance(value, LazyEntry)

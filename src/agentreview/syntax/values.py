@@ -119,7 +119,9 @@ class Evaluator:
             value = self.value(arg.value, depth + 1)
             labels = set(value.labels)
             if value.record and value.resource and self.lexicon.phi_resource(value.resource):
-                labels.add((PHI_OBJECT if value.certain else PHI_NAME, arg.name or _short(arg.value)))
+                named = arg.value.kind == "attr" and arg.name is not None  # {"notes": patient.notes}: a chosen field
+                kind = PHI_NAME if not value.certain else PHI_FIELD if named else PHI_OBJECT
+                labels.add((kind, arg.name or _short(arg.value)))
             if (
                 arg.name
                 and arg.value.kind in ("name", "attr", "sub")
