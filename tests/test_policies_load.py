@@ -264,3 +264,11 @@ def test_broken_shipped_files_are_one_line(tmp_path):
     target.write_text(target.read_text() + "\n  : :\n")
     with pytest.raises(ConfigError, match=r"django\.yml:\d+: not valid YAML"):
         load(copy)
+
+
+def test_a_check_may_be_less_severe_than_its_policy_and_a_severity_nobody_knows_is_refused():
+    raw = files(POLICY.replace("    hit: violation", "    hit: violation\n    severity: medium"))
+    (check,) = compile_files(raw, "policies")["policies"][0]["checks"]
+    assert check["severity"] == "medium"
+    error = refused(policy=POLICY.replace("    hit: violation", "    hit: violation\n    severity: grave"))
+    assert "grave" in str(error)

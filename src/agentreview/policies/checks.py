@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from agentreview.model import Claim, Hit
 from agentreview.policies.claims import View, identity_of, make_claim
 from agentreview.policies.columns import plain_column, unique
-from agentreview.policies.filters import allowed, passes, silenced
+from agentreview.policies.filters import allowed, excused, passes, silenced
 from agentreview.policies.load import Check, Policy
 from agentreview.policies.order import order
 from agentreview.policies.paths import path_classes
@@ -55,6 +55,7 @@ def _present(policy: Policy, check: Check, view: View) -> Iterator[Claim]:
         for fact in view.analysis.own(unit).facts:
             if (
                 fact.concept in check.concepts
+                and not excused(check, view, unit, fact)
                 and passes(fact, check, view, unit)
                 and not any(f.concept in check.unless for f in view.in_reach(unit))
             ):

@@ -78,16 +78,16 @@ def make_claim(
         rule=policy.id, path=view.analysis.path, unit=unit.qualname, start_line=start, end_line=max(start, end), quote=view.quote(start), identity=identity,
         message=fill(check.message or policy.rule.title, names), fix=fill(check.fix or policy.rule.fix, names), hit=used, evidence=tuple(evidence),
         needs=tuple(n for n in policy.needs if not view.facts.is_set(n)) if used is Hit.SUSPECT else (),
-        confirmed=view.facts.settle(policy.needs), severity=_raised(policy, fact, view.facts),
+        confirmed=view.facts.settle(policy.needs), severity=severity_of(policy, check, fact, view.facts),
     )  # fmt: skip
 
 
-def _raised(policy: Policy, fact: Fact | None, facts: Facts) -> Severity | None:
-    """One step up for the models that ``[facts.phi] sensitive`` names (psychotherapy notes, substance use)."""
+def severity_of(policy: Policy, check: Check, fact: Fact | None, facts: Facts) -> Severity | None:
+    """The check's own severity, and one step up for the models that ``[facts.phi] sensitive`` names (psychotherapy notes)."""
     if fact is None or not facts.phi.sensitive or fact.resource.lower() not in {m.lower() for m in facts.phi.sensitive}:
-        return None
+        return check.severity
     scale = list(Severity)
-    return scale[min(policy.rule.severity.rank + 1, len(scale) - 1)]
+    return scale[min((check.severity or policy.rule.severity).rank + 1, len(scale) - 1)]
 
 
 def _seen(view: View, line: int, shows: str) -> Evidence:

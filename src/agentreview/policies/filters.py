@@ -11,7 +11,9 @@ from agentreview.policies.lines import is_trail
 from agentreview.policies.load import Check, Policy
 from agentreview.policies.loosened import own_statements
 from agentreview.syntax.facts import Fact
+from agentreview.syntax.lexicon import flat
 from agentreview.syntax.patterns import glob
+from agentreview.syntax.queries import NUMBERS
 from agentreview.syntax.reach import own_and_helpers
 from agentreview.syntax.tree import Unit, expressions, subexpressions
 
@@ -41,12 +43,19 @@ def allowed(fact: Fact, facts: Facts) -> bool:
     egress = facts.egress
     names = {
         "send": [one.match for one in egress.approved],
+        "overshare": [one.match for one in egress.approved],
         "prompt": [*egress.llm_clients, *(one.match for one in egress.approved)],
-        "log": list(egress.redacted_loggers),
+        "log": [*egress.redacted_loggers, *(one.match for one in egress.approved)],
         "cache": list(facts.tenant.cache_wrappers),
     }.get(fact.concept, [])
     chain = f".{fact.call}."
     return any(f".{name}." in chain or (name and name in fact.text) for name in names)
+
+
+def derived(fact: Fact, facts: Facts) -> bool:
+    """Whether a write changes nothing but columns the program works out by itself (``last_seen_at``)."""
+    columns = {flat(c) for c in fact.columns}
+    return bool(columns) and columns <= {flat(c) for c in facts.phi.derived_fields}
 
 
 def records(trail: AutomaticAudit, fact: Fact) -> bool:
@@ -72,6 +81,12 @@ _OPEN_PLACES = glob(
     "* /version|* /api/version|* /status|* /api/status|token *|* /token|index /|home /|root /|read_root /"
 )
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+
+
+def excused(check: Check, view: View, unit: Unit, fact: Fact) -> bool:
+    """Whether this is the place that may do it, by its own name: the check's ``silent``."""
+    names = (unit.qualname, view.analysis.path, fact.resource, fact.call)
+    return bool(check.silent) and any(glob(check.silent).matches(name.lower()) for name in names)
 
 
 def _open_by_nature(unit: Unit, path: str) -> bool:
@@ -101,8 +116,12 @@ def silenced(policy: Policy, check: Check, view: View, unit: Unit) -> bool:
 
 def passes(fact: Fact, check: Check, view: View, unit: Unit) -> bool:
     """Whether a fact passes every filter of the check's ``when``."""
-    if allowed(fact, view.facts):
+    if allowed(fact, view.facts) or ("audit" in (*check.require, *check.unless) and derived(fact, view.facts)):
         return False
+    if "audit" in check.require and fact.concept == "read" and fact.call.rpartition(".")[2] in NUMBERS:
+        return False  # a number shows no row
+    if "bulk" in dict(check.when) and any(records(trail, fact) for trail in view.facts.audit.automatic):
+        return False  # a trail by triggers sees bulk calls
     for key, value in check.when:
         if key == "resource" and not _is_resource(fact, str(value), view, unit):
             return False
@@ -186,6 +205,8 @@ def _is_resource(fact: Fact, value: str, view: View, unit: Unit) -> bool:
     if value == "phi":
         if fact.concept == "opening":
             return any(f.phi for member in (unit, *unit.children) for f in own_and_helpers(view.analysis, member))
+        if fact.concept == "temp-file":
+            return _works_on_phi(view, unit)
         return fact.phi or (not fact.resource and fact.concept in ("audit-off", "trail") and _touches_phi(view, unit))
     if value == "tenant":
         return belongs_to_tenant(fact, view)
@@ -200,6 +221,14 @@ def belongs_to_tenant(fact: Fact, view: View) -> bool:
     if not fact.resource or view.analysis.lexicon.tenant_key(fact.resource) or fact.resource.lower() in _GLOBAL:
         return False
     return fact.phi or view.analysis.lexicon.tenant_configured or view.analysis.shows_tenant
+
+
+def _works_on_phi(view: View, unit: Unit) -> bool:
+    """Whether a unit holds health data: it reads it, is handed it by name, or spells a field of it."""
+    lexicon = view.analysis.lexicon
+    if any(f.phi or any(kind.startswith("phi-") for kind, _ in f.labels) for f in own_and_helpers(view.analysis, unit)):
+        return True
+    return any(lexicon.is_person(p.name) or lexicon.phi_variable(p.name) for p in unit.params)
 
 
 def _touches_phi(view: View, unit: Unit) -> bool:

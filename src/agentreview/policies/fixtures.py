@@ -27,10 +27,10 @@ _SSN = re.compile(r"(?<![\d-])(?!000|666|9\d\d)(\d{3})-(?!00)(\d{2})-(?!0000)(\d
 _KNOWN_SSN = frozenset({"123-45-6789", "078-05-1120", "219-09-9999", "111-22-3333", "123-45-6788", "555-55-5555"})
 _SSN_NAMED = re.compile(r"(?i)ssn|social[ _-]?sec")
 _DOB = re.compile(
-    r"(?i)(?:\bdob\b|birth[ _-]?date|date[ _-]?of[ _-]?birth|birthday)\W{1,6}(?:date\()?\W{0,2}(?:19|20)\d\d[-/., ]{1,2}\d{1,2}[-/., ]{1,2}\d{1,2}|(?:\bdob\b|birth[ _-]?date|date[ _-]?of[ _-]?birth)\W{1,6}\d{1,2}[/.-]\d{1,2}[/.-](?:19|20)\d\d"
+    r"(?i)(?:\bdob\b|birth[ _-]?date|date[ _-]?of[ _-]?birth|birthday)\W{1,6}(?:date\()?\W{0,2}(?:19|20)\d\d[-/., ]{1,2}\d{1,2}[-/., ]{1,2}\d{1,2}|(?:\bdob\b|birth[ _-]?date|date[ _-]?of[ _-]?birth)\W{1,6}\d{1,2}[/.-]\d{1,2}[/.-](?:19|20)\d\d|birthTime\W{1,4}value\W{1,3}(?:19|20)\d{6}"
 )
 _NAME = re.compile(
-    r"(?i)(?:full|first|last|family|given|patient|maiden)[ _-]?name\W{1,6}([A-Z][a-z]{2,})|\bname\W{1,4}([A-Z][a-z]{2,} [A-Z][a-z]{2,})"
+    r"(?i)(?:full|first|last|family|given|patient|maiden)[ _-]?name\W{1,6}([A-Z][a-z]{2,})|\bname\W{1,4}([A-Z][a-z]{2,} [A-Z][a-z]{2,})|\bfamily\W{1,6}([A-Z][a-z]{2,})"
 )
 _PHONE = re.compile(r"(?<![\d.-])(?:\+?1[ .-]?)?\(?([2-9]\d{2})\)?[ .-](\d{3})[ .-](\d{4})(?![\d-])")
 _EMAIL = re.compile(r"[A-Za-z0-9._%+-]{2,40}@([A-Za-z0-9.-]{3,60}\.[A-Za-z]{2,10})")
@@ -63,15 +63,18 @@ def scan(policy: Policy, check: Check, change: FileChange, facts: Facts) -> Iter
     lines = text.split("\n")
     added = sorted({n for hunk in change.hunks for n in hunk.added})
     found: dict[int, set[str]] = {}
+    header = _header(change.path, lines)
     for number in added:
         if number <= len(lines):
-            kinds = _kinds(lines[number - 1][:_LINE])
+            kinds = _kinds(lines[number - 1][:_LINE]) | (
+                _cells(header, lines[number - 1][:_LINE]) if number > 1 else set()
+            )
             if kinds:
                 found[number] = kinds
     told = -100
     for number in sorted(found):
         near = set().union(*(found.get(n, set()) for n in range(number, number + _NEAR)))
-        if number - told < _NEAR or not _identifies(near):
+        if number - told < _NEAR or not _identifies(near, table=bool(header[0])):
             continue
         told = number
         what = ", ".join(sorted(near))
@@ -82,11 +85,44 @@ def scan(policy: Policy, check: Check, change: FileChange, facts: Facts) -> Iter
         )  # fmt: skip
 
 
-def _identifies(kinds: set[str]) -> bool:
-    """A number that names one person, or a name with two things that go with it."""
+_COLUMNS = (
+    ("a name", re.compile(r"(?i)^(?:full|first|last|family|given|patient|maiden|sur)[ _-]?name$|^name$|^surname$")),
+    ("a date of birth", re.compile(r"(?i)^dob$|birth[ _-]?date|date[ _-]?of[ _-]?birth|^birthday$")),
+    ("a social security number", re.compile(r"(?i)^ssn$|social[ _-]?security")),
+    ("a record number", re.compile(r"(?i)^mrn$|medical[ _-]?record|nhs[ _-]?number|member[ _-]?id$")),
+)  # telephone numbers and addresses are known by their own look
+
+
+def _header(path: str, lines: list[str]) -> tuple[str, tuple[str, ...]]:
+    """The separator and the kinds of the columns of a table of values; an empty separator for any other file."""
+    first = lines[0] if lines else ""
+    mark = "\t" if path.lower().endswith(".tsv") else ";" if ";" in first else ","
+    if not path.lower().endswith((".csv", ".tsv")) or len(first) > _LINE:
+        return "", ()
+    cells = [cell.strip().strip("\"'") for cell in first.split(mark)]
+    return mark, tuple(next((kind for kind, pattern in _COLUMNS if pattern.search(cell)), "") for cell in cells)
+
+
+def _cells(header: tuple[str, tuple[str, ...]], line: str) -> set[str]:
+    """Kinds of identifiers that one row of a table holds."""
+    mark, kinds = header
+    out = set()
+    for kind, cell in zip(kinds, line.split(mark) if mark else (), strict=False):
+        value = cell.strip().strip("\"'")
+        digits = re.sub(r"\D", "", value)
+        real = not _STAND_IN.match(value) if kind == "a name" else len(digits) >= 6 and not _dull(digits)
+        if kind and value and real:
+            out.add(kind)
+    return out
+
+
+def _identifies(kinds: set[str], *, table: bool = False) -> bool:
+    """A number that names one person, or a name with two things that go with it; in a table of people a birth date is enough."""
     if kinds & {"a social security number", "a patient segment (HL7)"}:
         return True
     rest = kinds - {"a name"}
+    if table and {"a name", "a date of birth"} <= kinds:
+        return True
     return ("a name" in kinds and len(rest) >= 2) or ("a record number" in kinds and "a date of birth" in kinds)
 
 
@@ -100,7 +136,7 @@ def _kinds(line: str) -> set[str]:
     if _DOB.search(line):
         out.add("a date of birth")
     name = _NAME.search(line)
-    if name and not _STAND_IN.match(name[1] or name[2]):
+    if name and not _STAND_IN.match(name[1] or name[2] or name[3]):
         out.add("a name")
     if any(m[2] != "555" and m[1] != "555" and m[0] and not _dull(m[1] + m[2] + m[3]) for m in _PHONE.finditer(line)):
         out.add("a telephone number")

@@ -29,8 +29,14 @@ _LIFETIMES: tuple[tuple[re.Pattern[str], int], ...] = (
     (re.compile(r"^(?:SESSION_TIMEOUT_HOURS|TOKEN_EXPIRE_HOURS|JWT_EXPIRE_HOURS)$"), 3600),
     (re.compile(r"^(?:expiresIn|sessionMaxAge|idleTimeout|sessionTimeout)$"), 1),
     (re.compile(r"^(?:maxAge|cookieMaxAge)$"), 0),  # seconds or milliseconds: by what is around it
+    (re.compile(r"^exp$"), 1),  # a claim: now plus how long
 )
-_SETTING = re.compile("|".join(pattern.pattern.strip("^$") for pattern, _ in _LIFETIMES))
+_ENDS_WITH_BROWSER = "SESSION_EXPIRE_AT_BROWSER_CLOSE"
+_SETTING = re.compile(
+    rf"\b(?:{'|'.join(pattern.pattern.strip('^$') for pattern, _ in _LIFETIMES)}|{_ENDS_WITH_BROWSER})\b"
+)
+_SIGNS = re.compile(r"^(?:sign|signAsync|encode|create_access_token|SignJWT)$")
+_FOR_EVER = 1e18
 _UNITS = {"days": 86_400, "hours": 3_600, "minutes": 60, "seconds": 1, "weeks": 604_800}
 _TEXT = re.compile(
     r"^\s*(\d{1,9}(?:\.\d+)?)\s*(ms|s|sec|secs|seconds?|m|min|mins|minutes?|h|hrs?|hours?|d|days?|w|weeks?|y|years?)?\s*$"
@@ -50,9 +56,7 @@ def lifetimes(view: View) -> dict[tuple[str, str], tuple[float, Expr, Unit]]:
         if unit.kind == "class" or unit.anonymous:
             continue
         for stmt in statements(unit.body):
-            pairs = [
-                (t.name, stmt.value) for t in stmt.targets if t.kind in ("name", "attr") and stmt.value is not None
-            ]
+            pairs = [(_place(t), stmt.value) for t in stmt.targets if stmt.value is not None]
             for expr in expressions(stmt):
                 parts = list(subexpressions(expr))
                 named = [(a.name, a.value) for part in parts for a in part.args if a.name]
@@ -61,15 +65,26 @@ def lifetimes(view: View) -> dict[tuple[str, str], tuple[float, Expr, Unit]]:
                     if not _NOT_A_SESSION.search(" ".join(called)):
                         pairs.extend(named)
             for name, value in pairs:
+                if name == _ENDS_WITH_BROWSER and value is not None and value.name in ("True", "False"):
+                    out[(unit.qualname, name)] = (0.0 if value.name == "True" else _FOR_EVER, value, unit)
                 scale = next((s for pattern, s in _LIFETIMES if pattern.match(name)), None)
                 if scale is None or value is None:
                     continue
                 seconds = _seconds(value, scale or 1)
+                if name == "exp" and value.kind == "bin" and value.items:
+                    seconds = next((s for s in (_seconds(i, 1) for i in value.items[1:]) if s), None)
                 if scale == 0 and seconds is not None and seconds >= 1_000_000:
                     seconds /= 1000
                 if seconds is not None:
                     out.setdefault((unit.qualname, name), (seconds, value, unit))
     return out
+
+
+def _place(target: Expr) -> str:
+    """``X``, ``config.X`` and ``config["X"]`` set the same setting."""
+    if target.kind == "sub":
+        return target.items[0].name if target.items and target.items[0].kind == "str" else ""
+    return target.name if target.kind in ("name", "attr") else ""
 
 
 def _seconds(value: Expr, scale: float, depth: int = 0) -> float | None:
@@ -116,7 +131,7 @@ def grown(policy: Policy, check: Check, before: View | None, after: View) -> Ite
         old = had.get((unit.qualname, name))
         if old is not None and seconds <= old[0]:
             continue
-        if old is None and not (limit and seconds > limit):
+        if old is None and (seconds == _FOR_EVER or not (limit and seconds > limit)):
             continue
         if limit and seconds <= limit:
             continue
@@ -125,9 +140,33 @@ def grown(policy: Policy, check: Check, before: View | None, after: View) -> Ite
         )
         fact = Fact("grown", unit, value.start, value.end, value.line, value.end_line, name)
         yield make_claim(policy, check, after, unit, fact=fact, identity=f"grown:{name}", value=said)
+    for (unit_name, name), (seconds, _, old_unit) in had.items():
+        if name in ("exp", "expiresIn"):
+            yield from _endless(
+                policy, check, after, unit_name, f"{name} was {_shown(seconds)}, and nothing ends it now", old_unit
+            )
+
+
+def _endless(policy: Policy, check: Check, after: View, name: str, said: str, old: Unit) -> Iterator[Claim]:
+    """A token that is still signed in the same place, and no longer ends."""
+    unit = after.analysis.names.get(name) or (after.analysis.module.root if old.kind == "module" else None)
+    if unit is None:
+        return
+    parts = [sub for stmt in statements(unit.body) for expr in expressions(stmt) for sub in subexpressions(expr)]
+    named = {a.name for part in parts for a in part.args} | {
+        _place(t) for s in statements(unit.body) for t in s.targets
+    }
+    signed = next((sub for sub in parts if sub.kind == "call" and _SIGNS.match(chain(sub)[-1].name)), None)
+    if signed is not None and not named & {"exp", "expiresIn"}:
+        fact = Fact("grown", unit, signed.start, signed.end, signed.line, signed.end_line, chain(signed)[-1].name)
+        yield make_claim(policy, check, after, unit, fact=fact, identity="grown:endless", value=said)
 
 
 def _shown(seconds: float) -> str:
+    if seconds == _FOR_EVER:
+        return "until it times out"
+    if not seconds:
+        return "until the browser closes"
     for size, name in ((86_400, "d"), (3_600, "h"), (60, "min")):
         if seconds >= size and seconds % size == 0:
             return f"{seconds / size:g} {name}"

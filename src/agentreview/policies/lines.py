@@ -53,7 +53,7 @@ def scan(policy: Policy, check: Check, change: FileChange, lexicon: Lexicon, fac
             rule=policy.id, path=change.path, unit="", start_line=number, end_line=number, quote=lines[number - 1], side="after",
             identity=f"lines:{flat[:120]}", message=check.message.replace("{value}", shown).replace("{resource}", table or "a table"),
             fix=(check.fix or policy.rule.fix).replace("{value}", shown).replace("{resource}", table or "the table"), hit=check.hit, evidence=(),
-            needs=tuple(n for n in policy.needs if not facts.is_set(n)), confirmed=facts.settle(policy.needs),
+            needs=tuple(n for n in policy.needs if not facts.is_set(n)), confirmed=facts.settle(policy.needs), severity=check.severity,
         )  # fmt: skip
 
 

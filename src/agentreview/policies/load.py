@@ -41,10 +41,10 @@ FORMS = frozenset(
         *("unique", "plain-column", "order", "grown", "suppressed", "fixture", "lines", "untested", "memo", "job"),
     }
 )
-_FORMAT = 4  # of the compiled cache
+_FORMAT = 5  # of the compiled cache
 _KEYS = frozenset("id title severity cwe references needs fix checks skip superseded_by".split())
 _CHECK_KEYS = frozenset(
-    "form hit in when require unless message from into concepts siblings language rule severity cwe fix silent lines files".split()
+    "form hit in when require unless message from into concepts siblings language rule severity fix lines files silent".split()
 )
 _WHEN_KEYS = frozenset(
     "concepts resource keyed single bulk scoped owned dynamic tainted text explicit also about named trail tenant-column labelled many".split()
@@ -74,6 +74,8 @@ class Check:
     lines: str = ""  # globs over added lines, any case
     files: tuple[str, ...] = ()  # where to look for them
     fix: str = ""
+    silent: str = ""  # globs over the unit, the path, the resource and the callee, any case: the place that may
+    severity: Severity | None = None  # of this check, where it is not the policy's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,7 +190,7 @@ def _catalogue(compiled: Mapping[str, Any], mark: str) -> Catalogue:
             }
         )
         checks = tuple(
-            Check(**{**c, "hit": Hit(c["hit"]), "when": tuple((k, tuple(v) if isinstance(v, list) else v) for k, v in c["when"]),
+            Check(**{**c, "hit": Hit(c["hit"]), "severity": Severity(c["severity"]) if c["severity"] else None, "when": tuple((k, tuple(v) if isinstance(v, list) else v) for k, v in c["when"]),
                      **{k: tuple(c[k]) for k in ("concepts", "require", "unless", "sources", "sinks", "files")}})
             for c in raw["checks"]
         )  # fmt: skip
@@ -351,13 +353,15 @@ def _check(raw: Any, wrong: Any) -> dict[str, Any]:
             raise wrong(f"unknown source {source!r} in from: one of {', '.join(sorted(SOURCES))}", str(source))
     if raw.get("hit", "suspect") not in {h.value for h in Hit}:
         raise wrong(f"hit {raw['hit']!r} is neither violation nor suspect", "hit:")
+    if raw.get("severity", "high") not in {s.value for s in Severity}:
+        raise wrong(f"severity {raw['severity']!r} is none of critical, high, medium, low", "severity:")
     if raw["form"] == "match":
         _try_rule(raw, wrong)
     return {
         "form": raw["form"], "hit": raw.get("hit", "suspect"), "message": " ".join(str(raw.get("message", "")).split()), "where": raw.get("in", "endpoint" if raw["form"] in ("require", "input") else "any"),
         "concepts": concepts, "when": [[k, v] for k, v in when.items()], "require": list(raw.get("require", ())), "unless": list(raw.get("unless", ())),
         "sources": list(raw.get("from", ())), "sinks": list(raw.get("into", ())), "siblings": "only" if raw.get("siblings") == "only" else "yes" if raw.get("siblings") else "",
-        "language": raw.get("language", ""), "rule": json.dumps(raw["rule"]) if raw.get("rule") else "", "fix": " ".join(str(raw.get("fix", "")).split()), "lines": str(raw.get("lines", "")).lower(), "files": [str(f) for f in raw.get("files", ())],
+        "language": raw.get("language", ""), "rule": json.dumps(raw["rule"]) if raw.get("rule") else "", "fix": " ".join(str(raw.get("fix", "")).split()), "lines": str(raw.get("lines", "")).lower(), "files": [str(f) for f in raw.get("files", ())], "severity": raw.get("severity"), "silent": str(raw.get("silent", "")).lower(),
     }  # fmt: skip
 
 

@@ -16,13 +16,17 @@ CONCEPTS = frozenset(
     "endpoint job authn opening object-check audit audit-off read write delete raw-sql log respond raise send request "
     "caller redact membership scope deny validate generic-read generic-write trail token-check "
     "sanitize exec fetch file-path template eval markup open-redirect random "
-    "prompt url client-store insecure scope-off cache store-file enqueue csrf-off cors-open drop all-fields mass-assign nosql expire reference".split()
+    "prompt url client-store insecure scope-off cache store-file enqueue csrf-off cors-open drop all-fields mass-assign nosql expire reference connect temp-file dump overshare query-string model-tool cascade".split()
 )
 # These say what an expression is, for the evaluator of values: they are no facts of their own.
-VALUES = frozenset({"request", "caller", "redact"})
+SWITCHES = frozenset(
+    {"audit-off", "insecure", "csrf-off", "cors-open", "dump", "overshare"}
+)  # set once, hold from then on
+VALUES = frozenset({"request", "caller", "redact", "model-tool"})
 KINDS = frozenset(
-    "call decorator base attribute method function_param route file param annotation keyword import".split()
+    "call assign decorator base attribute method function_param route file param annotation keyword import".split()
 )
+_FILED = ("call", "route", "decorator", "assign")  # kinds that are filed by the names in them
 MODIFIERS = frozenset("single bulk object where unless_where value unless argument resource of function".split())
 
 
@@ -80,10 +84,10 @@ class LazyEntry:
 class Matchers:
     """All entries for one language, filed for fast look-up. ``imports`` says when a framework is active."""
 
-    __slots__ = ("calls", "decorators", "imports", "kinds")
+    __slots__ = ("assigns", "calls", "decorators", "imports", "kinds")
 
     def __init__(self) -> None:
-        self.calls, self.decorators = Index(), Index()
+        self.calls, self.decorators, self.assigns = Index(), Index(), Index()
         self.kinds: dict[str, list[Entry]] = {}
         self.imports: dict[str, tuple[str, ...]] = {}
 
@@ -116,7 +120,7 @@ def compile_entry(framework: str, concept: str, raw: str | Mapping[str, Any]) ->
         single=bool(data.get("single")), bulk=bool(data.get("bulk")), resource=int(data.get("resource", -1)),
         where=_pairs(data.get("where")), unless_where=_pairs(data.get("unless_where")),
     )  # fmt: skip
-    if kind in ("call", "decorator", "route"):
+    if kind in ("call", "decorator", "route", "assign"):
         compile_patterns(text)  # only to say what is wrong with it: the index compiles its own when it is needed
     else:
         entry.globs = glob(text)
@@ -159,10 +163,11 @@ def matchers(frameworks: Iterable[Framework], language: str) -> Matchers:
             continue
         out.imports[framework.id] = framework.imports
         for concept, raw in framework.entries:
-            kind = "call" if isinstance(raw, str) else next((k for k in ("call", "route", "decorator") if k in raw), "")
+            kind = "call" if isinstance(raw, str) else next((k for k in _FILED if k in raw), "")
             if kind:
                 text = raw if isinstance(raw, str) else str(raw[kind])
-                (out.decorators if kind == "decorator" else out.calls).add(text, LazyEntry(framework.id, concept, raw))
+                index = {"decorator": out.decorators, "assign": out.assigns}.get(kind, out.calls)
+                index.add(text, LazyEntry(framework.id, concept, raw))
             else:
                 entry = compile_entry(framework.id, concept, raw)
                 out.kinds.setdefault(entry.kind, []).append(entry)

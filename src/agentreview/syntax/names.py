@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from agentreview.globs import matches
 from agentreview.syntax.frameworks import Entry, LazyEntry
@@ -24,6 +25,18 @@ def class_rows(links: list[Link]) -> bool:
         and links[0].name in ("self", "super")
         and links[1].name in ("get_queryset", "filter_queryset", "get_object")
     )
+
+
+_CONSTANT = re.compile(r"://|(?i:^\s*(?:select|insert|update|delete|with)\s)")
+
+
+def constants(module: Unit) -> Iterator[tuple[str, Expr]]:
+    """Addresses and statements that a module keeps under a name: what a function does with the name, it does with them."""
+    for stmt in module.body:
+        if stmt.kind == "assign" and len(stmt.targets) == 1 and stmt.targets[0].kind == "name":
+            value = stmt.value
+            if value is not None and value.kind == "str" and _CONSTANT.search(value.name[:200]):
+                yield stmt.targets[0].name, value
 
 
 def bare_link(name: str) -> Link:
@@ -94,6 +107,26 @@ def type_resource(annotation: Expr | None) -> str:
         return annotation.name if annotation.name[:1].isupper() and annotation.name.isidentifier() else ""
     name = last_name(annotation)
     return name if name[:1].isupper() and not name.isupper() else ""
+
+
+_CONTAINERS = frozenset(
+    "list tuple set frozenset Sequence Iterable Collection Iterator List Tuple Set Array ReadonlyArray Optional None undefined null".split()
+)
+
+
+def inert_type(annotation: Expr | None, inert: frozenset[str]) -> bool:
+    """Whether a type holds nothing but such values: ``int``, ``list[int]``, ``number[]``, ``UUID | None``."""
+    names = [] if annotation is None else [n.rsplit(".", 1)[-1] for n in names_in(annotation)]
+    return any(n in inert for n in names) and all(n in inert or n in _CONTAINERS for n in names)
+
+
+def shaped_as(unit: Unit) -> str:
+    """The type an endpoint's answer is cut to: ``response_model=PatientCard``, ``-> PatientCard``."""
+    for decorator in unit.decorators:
+        for arg in chain(decorator)[-1].args or ():
+            if arg.name == "response_model":
+                return type_resource(arg.value)
+    return type_resource(unit.returns)
 
 
 def decorated_resource(param: Param) -> str:

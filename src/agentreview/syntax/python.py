@@ -234,6 +234,8 @@ class _Python(Lowering):
             unit.bases = tuple(a.value for a in self.arguments(bases) if a.name is None) if bases else ()
         else:
             unit.params = self.params(inner.field("parameters"))
+            returns = inner.field("return_type")
+            unit.returns = self.value(returns) if returns is not None else None
         unit.body = self.block(inner.field("body"))
         self.leave()
         out.append(self.stmt("class" if kind == "class" else "def", node, unit=unit))

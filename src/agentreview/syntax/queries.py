@@ -22,6 +22,9 @@ _WORD = re.compile(r"[A-Za-z_]\w*")
 _SINGLE = frozenset(
     "get get_or_404 first_or_404 get_object_or_404 one one_or_none findUnique findUniqueOrThrow findFirst findFirstOrThrow findOne findOneBy findOneOrFail findOneByOrFail findByPk findById".split()
 )
+NUMBERS = frozenset(
+    "count exists aggregate countDocuments estimatedDocumentCount countBy groupBy acount aexists".split()
+)
 _IDENTITY = frozenset({"id", "pk", "uuid", "guid"})
 _TAGS = frozenset({"sql"})  # template tags that bind their holes as parameters
 _NAMED = frozenset("eq where andWhere whereIn in match".split())
@@ -104,6 +107,29 @@ def picks(links: list[Link]) -> bool:
             if any(key in ("select", "attributes", "fields", "columns", "projection") for key in keys):
                 return True
     return False
+
+
+def written(links: list[Link]) -> tuple[str, ...]:
+    """The columns a write names: ``update(status=…)``, ``save(update_fields=[…])``, ``data: { status }``; () where it does not."""
+    out: list[str] = []
+    for link in links:
+        args = link.args or ()
+        for arg in args:
+            if arg.name == "update_fields" and arg.value.kind == "list":
+                out.extend(i.name for i in arg.value.items)
+            elif link.name in ("update", "aupdate", "values") and arg.name and arg.name not in ("where", *_WRITTEN):
+                out.append(arg.name)
+            if arg.value.kind != "dict":
+                continue
+            row = link.name in ("set", "values") or (
+                arg is args[-1] and len(args) > 1
+            )  # repo.update({ id }, { status })
+            parts = arg.value.args if row and arg.name is None else ()
+            for part in (*parts, *(a for p in arg.value.args if p.name in _WRITTEN for a in p.value.args)):
+                if part.spread or part.name is None:
+                    return ()
+                out.append(part.name)
+    return tuple(out)
 
 
 def _conditions(link: Link) -> tuple[Arg, ...]:

@@ -7,16 +7,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from agentreview.syntax.facts import Analysis, Endpoint, Fact, UnitFacts
-from agentreview.syntax.frameworks import VALUES, Entry, LazyEntry, Matchers
+from agentreview.syntax.frameworks import SWITCHES, VALUES, Entry, LazyEntry, Matchers
 from agentreview.syntax.lexicon import Lexicon, resource_name
 from agentreview.syntax.names import (
     compiled,
+    constants,
     decorated_resource,
     has_argument,
     last_name,
     names_in,
     path_matches,
     root_name,
+    shaped_as,
     type_resource,
 )
 from agentreview.syntax.patterns import Link, chain, names
@@ -54,6 +56,8 @@ class Reader:
         self.pending_routes: list[tuple[str, Endpoint, list[Fact], list[tuple[str, Expr]]]] = []
         self.concepts_memo: dict[str, frozenset[str]] = {}
         self.handlers: dict[int, tuple[Endpoint, list[Fact], list[tuple[str, Expr]]]] = {}
+        self.tools: set[int] = set()  # functions that a model calls
+        self.constants = dict(constants(module.root))
 
     # -- the walk ----------------------------------------------------------------------------------------------
 
@@ -86,11 +90,28 @@ class Reader:
         return self.analysis
 
     def route_names(self, endpoint: Endpoint) -> None:
-        """``/patients/by-ssn/{ssn}``: what the route itself puts into the address."""
+        """``/patients/by-ssn/{ssn}``, ``@router.get("/search") def search(ssn: str)``: what is asked for in the address."""
+        unit = endpoint.unit
+        sent = set(_ROUTE_NAME.findall(endpoint.path))
+        if any(chain(d)[-1].name == "get" for d in unit.decorators):
+            for param in unit.params:
+                plain = param.default is None or param.default.kind != "call" or last_name(param.default) == "Query"
+                if plain and param.name not in sent and self.lexicon.field_tier(param.name) == "strong":
+                    self.analysis.own(unit).facts.append(
+                        Fact(
+                            "query-string",
+                            unit,
+                            unit.start,
+                            unit.start,
+                            unit.header_line or unit.line,
+                            unit.header_line or unit.line,
+                            f"?{param.name}=",
+                            labels=(("phi-field", param.name),),
+                        )
+                    )
         for name in _ROUTE_NAME.findall(endpoint.path):
             if self.lexicon.field_tier(name) == "strong":
                 line = endpoint.line or endpoint.unit.line
-                unit = endpoint.unit
                 self.analysis.own(unit).facts.append(
                     Fact(
                         "url",
@@ -132,6 +153,9 @@ class Reader:
             self.analysis.endpoints[id(unit)] = endpoint
             own.facts.extend(controls)
         self.decorators(unit, own)
+        if id(unit) in self.tools or any(fact.concept == "model-tool" for fact in own.facts):
+            state.answers = "prompt"
+        state.shaped = shaped_as(unit) if id(unit) in self.analysis.endpoints else ""
         if unit.kind == "class":
             self.class_facts(unit, own)
         elif unit.kind == "function":
@@ -153,6 +177,10 @@ class Reader:
                             state.evaluator.env.get(param.name, NOTHING), resource=row.resource
                         )
         state.body(unit.body)
+        if self.module.language == "python":  # rows = …filter(…); rows.exists(): a number is asked for, and no row
+            unread = [fact for name, fact in state.queries.items() if name in state.counted - state.shown]
+            for fact in unread:
+                fact.call = f"{fact.call}.count"
 
     # -- matching ----------------------------------------------------------------------------------------------
 
@@ -170,6 +198,11 @@ class Reader:
             if any(entry.concept not in VALUES for entry, _, _ in out) or (out and size == len(links)):
                 return out
         return []
+
+    def assigned(self, links: list[Link]) -> list[Entry]:
+        """Entries that an assignment to this place spells (``localStorage.draft = …``)."""
+        found = (compiled(value) for _, value in self.matchers.assigns.candidates(links))
+        return [entry for entry in found if entry.framework in self.active and self.conditions(entry, links)]
 
     def classify(self, links: list[Link]) -> frozenset[str]:
         """Concepts of :data:`VALUES` that any prefix of the chain spells."""
@@ -233,6 +266,11 @@ class Reader:
                             own.facts.append(self.fact(entry, unit, sub, chain(sub)))
                     if sub.kind == "name":
                         own.calls.append((sub.name, sub))
+                    for entry, _, _ in self.entries(chain(sub)) if sub.kind == "call" else ():
+                        if (
+                            entry.concept in SWITCHES
+                        ):  # @Module({ imports: [TypeOrmModule.forRoot({ logging: true })] })
+                            own.facts.append(self.fact(entry, unit, sub, chain(sub)))
             if links[-1].name and len(links) < 4:
                 own.calls.append((names(links), decorator))
 
@@ -297,14 +335,20 @@ class Reader:
             if unit.name in _OPTIONS
             else ""
         )
+        if unit.name not in _OPTIONS and any(f.concept == "all-fields" for f in own.facts):
+            inner = [s for child in unit.children if child.name in _OPTIONS for s in child.body if s.targets]
+            said = {s.targets[0].name: s for s in inner}
+            model = root_name(said["model"].value) if "model" in said and "fields" not in said else ""
         for fact in own.facts if model else ():
             if not fact.resource:
                 fact.resource, fact.phi = resource_name(model), self.lexicon.phi_resource(model)
 
-    def attribute_facts(self, unit: Unit, name: str, stmt: Stmt) -> Iterator[Fact]:
-        """Facts that an assignment to a class attribute, a setting or ``row.attribute`` spells."""
+    def attribute_facts(self, unit: Unit, name: str, stmt: Stmt, owner: str = "") -> Iterator[Fact]:
+        """Facts that an assignment to a class attribute, a setting or ``owner.attribute`` spells."""
         for entry in self.matchers.kinds.get("attribute", ()):
             if entry.framework in self.active and entry.globs is not None and entry.globs.matches(name):
+                if owner and entry.object is not None and not entry.object.matches(owner):
+                    continue
                 inside = names_in(stmt.value) or ["[]"]
                 if entry.value is not None and not any(entry.value.matches(n) for n in inside):
                     continue

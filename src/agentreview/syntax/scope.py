@@ -6,11 +6,20 @@ import re
 from dataclasses import replace
 
 from agentreview.syntax.facts import Fact
-from agentreview.syntax.names import bare_link, last_name, name_expr, names_in, parameter_expr, type_resource
+from agentreview.syntax.frameworks import SWITCHES
+from agentreview.syntax.names import (
+    bare_link,
+    inert_type,
+    last_name,
+    name_expr,
+    names_in,
+    parameter_expr,
+    type_resource,
+)
 from agentreview.syntax.patterns import Link, chain, names
 from agentreview.syntax.spelling import Spelling
-from agentreview.syntax.tree import Expr, Stmt, Unit
-from agentreview.syntax.values import NOTHING, Value
+from agentreview.syntax.tree import Arg, Expr, Stmt, Unit
+from agentreview.syntax.values import NOTHING, PHI_NAME, PHI_OBJECT, Value
 
 _SENT = frozenset(
     {"Header", "Query", "Body", "Headers", "Path", "Param", "Form", "Cookie"}
@@ -23,6 +32,7 @@ _NOT_INPUT = frozenset(
 _INERT_TYPES = frozenset(
     "int float bool UUID UUID4 Decimal date datetime number boolean Number bigint ObjectId".split()
 )
+_FAILED = re.compile(r"[45]\d\d$")  # the status of an answer
 _SERVICE_TYPES = frozenset(
     "Session AsyncSession Request Response HttpRequest HttpResponse BackgroundTasks User CurrentUser Connection WebSocket NextFunction NextResponse NextRequest Settings".split()
 )
@@ -34,6 +44,8 @@ class Scope(Spelling):
     def bind_params(self, unit: Unit, *, is_endpoint: bool) -> None:
         for param in unit.params:
             caller = self.reader.param_facts(unit, param, self.own)
+            if param.name and inert_type(param.annotation, _INERT_TYPES):
+                self.evaluator.env[param.name] = Value(inert=True)  # patients: list[int] are no records
             resource = type_resource(param.annotation)
             type_name = last_name(param.annotation) if param.annotation is not None else ""
             decorated = any(chain(d)[-1].name in ("Body", "Param", "Query", "Headers", "Req") for d in param.decorators)
@@ -92,11 +104,28 @@ class Scope(Spelling):
             self.own.suppressed.append(stmt)
         if kind == "raise" and stmt.value is not None:
             self.raised(stmt)
-        if kind == "return" and stmt.value is not None and self.unit.kind == "function":
-            labels = tuple(sorted(self.evaluator.revealed(stmt.value)))
+        if kind == "return" and stmt.value is not None and (self.unit.kind == "function" or self.answers == "prompt"):
+            answer = stmt.value
+            failed = answer.kind == "list" and len(answer.items) > 1 and _FAILED.match(answer.items[1].name)
+            if failed and answer.items[0].kind == "call":  # return jsonify(error=…), 409
+                shown = [self.evaluator.revealed(a.value) for a in answer.items[0].args]
+                labels = tuple(sorted({label for one in shown for label in one}))
+            else:
+                labels = tuple(sorted(self.evaluator.revealed(answer)))
+                if self.shaped and self.shaped != self.evaluator.value(answer).resource:
+                    labels = tuple(label for label in labels if label[0] not in (PHI_OBJECT, PHI_NAME))
             if labels:
                 self.own.facts.append(
-                    Fact("respond", self.unit, stmt.start, stmt.end, stmt.line, stmt.end_line, "return", labels=labels)
+                    Fact(
+                        "raise" if failed else self.answers,
+                        self.unit,
+                        stmt.start,
+                        stmt.end,
+                        stmt.line,
+                        stmt.end_line,
+                        "return",
+                        labels=labels,
+                    )
                 )
         if kind == "try":
             self.own.tries.append(stmt)
@@ -127,6 +156,22 @@ class Scope(Spelling):
                         )
                         fact.phi = self.lexicon.phi_resource(fact.resource)
                         self.own.facts.append(fact)
+
+    def placed(self, stmt: Stmt, target: Expr, value: Expr) -> None:
+        """``session.verify = False`` switches something off; ``localStorage.draft = …`` hands a value on."""
+        links = chain(target)
+        last = links[-1]
+        name = last.key.name if last.key is not None and last.key.kind == "str" else last.name
+        if self.unit.kind != "class":
+            owner = last.name if name != last.name else links[-2].name if len(links) > 1 else ""
+            self.own.facts.extend(
+                f for f in self.reader.attribute_facts(self.unit, name, stmt, owner) if f.concept in SWITCHES
+            )
+        links[-1] = Link(last.name, (Arg(None, value),), last.key, last.expr)
+        for entry in self.reader.assigned(links):
+            fact = self.reader.fact(entry, self.unit, target, links)
+            self.handed(fact, links)
+            self.own.facts.append(fact)
 
     def raised(self, stmt: Stmt) -> None:
         value = stmt.value
@@ -165,16 +210,24 @@ class Scope(Spelling):
                 target.kind == "name" and self.unit.kind == "module"
             ):  # settings: MIDDLEWARE = [...], AUDIT_ENABLED = False
                 self.own.facts.extend(self.reader.attribute_facts(self.unit, target.name, stmt))
-            if target.kind == "attr" and self.unit.kind != "class":  # row.skip_history_when_saving = True
-                self.own.facts.extend(
-                    f for f in self.reader.attribute_facts(self.unit, target.name, stmt) if f.concept == "audit-off"
-                )
+            if target.kind in ("attr", "sub") and stmt.value is not None:
+                self.placed(stmt, target, stmt.value)
             if target.kind in ("attr", "sub"):
                 self.visit(target)
                 if target.kind == "attr" and target.base is not None:
                     row = self.evaluator.value(target.base)
                     if row.record and row.resource and row.certain:
-                        self.dirty[row.resource] = stmt
+                        known = self.dirty.get(row.resource, (stmt, ()))
+                        self.dirty[row.resource] = (stmt, (*known[1], target.name))
+        if self.own.facts and len(stmt.targets) == 1 and stmt.targets[0].kind == "name" and stmt.value is not None:
+            last = self.own.facts[-1]
+            if (
+                last.concept == "read"
+                and (last.start, last.end) == (stmt.value.start, stmt.value.end)
+                and not last.single
+            ):
+                self.queries[stmt.targets[0].name] = last
+                self.shown.discard(stmt.targets[0].name)
         self.bind(stmt.targets, stmt.value, augmented=stmt.op not in ("=", ":"))
         if stmt.value is not None and len(stmt.targets) == 1 and stmt.targets[0].kind == "name":
             self.evaluator.assigned[stmt.targets[0].name] = stmt.value

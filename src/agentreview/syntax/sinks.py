@@ -19,10 +19,10 @@ SINKS = frozenset(
 )
 KEYED = frozenset({"cache", "store-file", "enqueue"})
 _URL_NAMES = frozenset(
-    "url href path to pathname params query kwargs values args search searchParams queryParams subject filename Key".split()
+    "filename download_name attachment_filename url href path to pathname params query kwargs values args search searchParams queryParams subject filename Key".split()
 )
 _BUILDERS = frozenset(
-    "reverse reverse_lazy url_for urlencode quote quote_plus URLSearchParams stringify encodeURIComponent build_absolute_uri push replace navigate".split()
+    "set append setHeader header reverse reverse_lazy url_for urlencode quote quote_plus URLSearchParams stringify encodeURIComponent build_absolute_uri push replace navigate".split()
 )
 _KEY_NAMES = frozenset(
     "key Key name cache_key cacheKey bucket_key object_name blob_name path filename file_name index channel room topic queue namespace collection_name".split()
@@ -36,7 +36,11 @@ _OVERVIEW = re.compile(
     r"(?i)(?:^|[^a-z])(report|dashboard|summary|stats|statistics|invoice|order|customer|document|message|member)s?(?:[^a-z]|$)"
 )
 _URL_TEXT = re.compile(r"^(?:https?://\S+|/[\w./{}-]*|[\w./{}-]*)[?&/][\w./={}&%-]*\{\}")
-_PLAIN = re.compile(r"(?i)^(?:http|ws|ftp|ldap|amqp|redis)://(?P<host>\[[^\]]*\]|[^/:?#{}\s]+)(?P<hole>\{\})?")
+_FILE_NAME = re.compile(r"(?i)filename\*?=[^;]*\{\}")
+_ROUTES = frozenset("path re_path Route add_url_rule add_api_route".split())
+_ROUTE_FIELD = re.compile(r"[{<:](?:\w+:)?(\w+)")
+_PLAIN = re.compile(r"(?i)^(?P<scheme>http|ws|ftp|ldap|amqp|redis)://(?P<host>\[[^\]]*\]|[^/:?#{}\s]+)(?P<hole>\{\})?")
+_ADDRESS = re.compile(r"(?i)^\w+://(?P<host>\[[^\]]*\]|[^/:?#{}\s]+)(?P<hole>\{\})?")
 _LOCAL = re.compile(
     r"(?i)^(?:localhost|127\.|0\.0\.0\.0|\[?::1|10\.|192\.168\.|172\.(?:1[6-9]|2\d|3[01])\.|169\.254\.|host\.docker\.internal)|^[^.]+$|\.(?:local|localhost|internal|test|invalid|example|svc|lan)$|\.svc\.|\.cluster\.|(?:^|\.)example\.(?:com|org|net)$|(?:^|\.)w3\.org$|(?:^|\.)schemas?\.|(?:^|\.)xmlsoap\.org$"
 )
@@ -58,10 +62,14 @@ def read_sink(concept: str, links: list[Link], evaluator: Evaluator, lexicon: Le
     labels: set[tuple[str, str]] = set()
     for arg in _shown(concept, links):
         labels |= _labels(arg, evaluator, lexicon)
-    if concept == "send" and _MESSAGE.search(
+    if concept == "url" and links[-1].name in _ROUTES:
+        labels |= _routed(links[-1], lexicon)
+    if concept in ("send", "url") and _MESSAGE.search(
         links[-1].name
     ):  # the patient's own address is where it goes, not what it says
         labels = {label for label in labels if not _CONTACT.search(label[1])}
+    if concept == "send" and _inside(links, evaluator):
+        labels = set()
     if concept not in KEYED:
         return Sink(tuple(sorted(labels)))
     key = _key(links, concept)
@@ -79,6 +87,12 @@ def read_sink(concept: str, links: list[Link], evaluator: Evaluator, lexicon: Le
         tainted=values.request and not values.inert,
         text=spelled[:200],
     )
+
+
+def _routed(link: Link, lexicon: Lexicon) -> set[tuple[str, str]]:
+    """Fields in a route: ``path("by-mrn/<str:mrn>/", …)``."""
+    text = next((a.value.name for a in link.args or () if a.value.kind == "str"), "")
+    return {("phi-field", name) for name in _ROUTE_FIELD.findall(text) if lexicon.field_tier(name) == "strong"}
 
 
 def _shown(concept: str, links: list[Link]) -> Iterator[Arg]:
@@ -150,29 +164,71 @@ def _subject(named: list[str], lexicon: Lexicon) -> str:
     return ""
 
 
-def plain_address(links: list[Link]) -> str:
-    """The host a call speaks to without encryption: ``http://`` in its address, and not this machine or network."""
+def plain_address(links: list[Link], evaluator: Evaluator) -> str:
+    """Where a call speaks to without encryption: ``http://`` in its address, and not this machine or network."""
+    for text in _addresses(links, evaluator):
+        found = _PLAIN.match(text)
+        if found and not found["hole"] and not _LOCAL.search(found["host"]):
+            return f"{found['scheme']}://{found['host']}"
+    return ""
+
+
+def _inside(links: list[Link], evaluator: Evaluator) -> bool:
+    """Whether a call speaks to this machine or network."""
+    found = [m for m in (_ADDRESS.match(text) for text in _addresses(links, evaluator)) if m]
+    return bool(found) and all(not m["hole"] and _LOCAL.search(m["host"]) for m in found)
+
+
+def _addresses(links: list[Link], evaluator: Evaluator) -> Iterator[str]:
+    """Texts of the first arguments, through local and module names."""
     for link in links:
         for arg in (link.args or ())[:2]:
             value = arg.value
-            if value.kind == "bin" and value.items:
-                value = value.items[0]
-            if value.kind not in ("str", "fstr"):
-                continue
-            found = _PLAIN.match(value.name)
-            if found and not found["hole"] and not _LOCAL.search(found["host"]):
-                return found["host"]
+            for _ in range(3):  # URL + path, f"{URL}/path", URL
+                if (value.kind == "bin" and value.items) or (value.kind == "fstr" and value.name.startswith("{}")):
+                    value = value.items[0]
+                elif value.kind == "name":
+                    value = evaluator.assigned.get(value.name, value)
+            if value.kind in ("str", "fstr"):
+                yield value.name
+
+
+def shape(expr: Expr) -> str:
+    """The text of ``f"/p/{x}"`` and of ``"/p/" + x``, with {} for what is put in."""
+    if expr.kind == "fstr":
+        return expr.name
+    if expr.kind == "bin" and expr.name.strip() == "+" and len(expr.items) < 20:
+        return "".join(i.name if i.kind in ("str", "fstr") else "{}" for i in expr.items)
     return ""
 
 
 def url_shaped(expr: Expr) -> bool:
-    """Whether a string with holes is an address whose path or query a hole fills."""
-    return (
-        expr.kind == "fstr"
-        and len(expr.name) < 300
-        and " " not in expr.name.strip()
-        and _URL_TEXT.match(expr.name) is not None
-    )
+    """Whether a string with holes is an address whose path or query a hole fills, or names a file for a download."""
+    text = shape(expr)
+    if not text or len(text) > 300:
+        return False
+    return (" " not in text.strip() and _URL_TEXT.match(text) is not None) or _FILE_NAME.search(text) is not None
+
+
+_QUERIES = frozenset("GET args query query_params queryParams searchParams queryStringParameters".split())
+
+
+def sent_in_query(links: list[Link]) -> str:
+    """The name of what is read from the address: ``request.GET["ssn"]``, ``req.query.ssn``, ``request.args.get("ssn")``."""
+    at = next((n for n, link in enumerate(links) if n and link.name in _QUERIES), 0)
+    if not at:
+        return ""
+    last = links[-1]
+    if last.key is not None and last.key.kind == "str":
+        return last.key.name
+    if (
+        at == len(links) - 2
+        and last.args
+        and last.name in ("get", "getlist", "getAll")
+        and last.args[0].value.kind == "str"
+    ):
+        return last.args[0].value.name
+    return last.name if at == len(links) - 2 and last.args is None else ""
 
 
 def dropped(links: list[Link]) -> tuple[str, str]:

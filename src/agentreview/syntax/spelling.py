@@ -11,8 +11,18 @@ from agentreview.syntax.frameworks import VALUES, Entry
 from agentreview.syntax.lexicon import resource_name
 from agentreview.syntax.names import class_rows
 from agentreview.syntax.patterns import Link, chain, names
-from agentreview.syntax.queries import Predicate, is_statement, picks, predicate, sql_of
-from agentreview.syntax.sinks import SINKS, added_here, dropped, plain_address, read_sink, undone, url_shaped
+from agentreview.syntax.queries import NUMBERS, Predicate, is_statement, picks, predicate, sql_of, written
+from agentreview.syntax.sinks import (
+    SINKS,
+    added_here,
+    dropped,
+    plain_address,
+    read_sink,
+    sent_in_query,
+    shape,
+    undone,
+    url_shaped,
+)
 from agentreview.syntax.tree import Expr, Stmt, Unit, subexpressions
 from agentreview.syntax.values import NOTHING, Evaluator, Value
 
@@ -39,9 +49,6 @@ _RECORD = re.compile(
     r"(?:Serializer|Form|Schema|Dto|DTO|Validator|Response|Request|Error|Exception|Input|Params|Query|Filter|Command|Event|Message|Client|Context|Parser|Builder|Map|Set|Promise|Date|URL|Headers|FormData|Blob|File|Array|Object|Worker|Proxy|Buffer|View|Table)$"
 )
 _TEMPLATES = frozenset({"template", "source", "string", "template_string"})
-_NUMBERS = frozenset(
-    "count exists aggregate countDocuments estimatedDocumentCount countBy groupBy acount aexists".split()
-)
 _FILTERS = frozenset("filter filter_by where andWhere exclude get_queryset scoped".split())
 _COMPARISONS = frozenset({"==", "!=", "===", "!==", "is", "is not", "in", "not in", "<>"})
 _CREATES = frozenset(
@@ -61,8 +68,14 @@ class Spelling:
         self.reader, self.own, self.unit = reader, own, own.unit
         self.lexicon = reader.lexicon
         self.evaluator = Evaluator(reader.lexicon, reader.classify)
-        self.dirty: dict[str, Stmt] = {}
+        self.evaluator.assigned.update(reader.constants)
+        self.dirty: dict[str, tuple[Stmt, tuple[str, ...]]] = {}
         self.depth = 0
+        self.shaped = ""  # the type an answer is cut to
+        self.queries: dict[str, Fact] = {}  # reads that wait in a name until somebody asks for their rows
+        self.shown: set[str] = set()  # names whose rows somebody asks for
+        self.counted: set[str] = set()  # names of which somebody asks how many
+        self.answers = "respond"  # what a return does with its value; in a tool that a model calls: "prompt"
 
     def body(self, stmts: tuple[Stmt, ...]) -> None:
         """Read statements; the statement side provides it."""
@@ -89,12 +102,19 @@ class Spelling:
                 sorted(label for label in self.evaluator.value(expr).labels if label[0].startswith("phi-field"))
             )
             if shown:
+                text = shape(expr)[:80]
                 self.own.facts.append(
-                    Fact("url", self.unit, expr.start, expr.end, expr.line, expr.end_line, expr.name[:80], labels=shown)
+                    Fact("url", self.unit, expr.start, expr.end, expr.line, expr.end_line, text, labels=shown)
                 )
+        if kind == "name":
+            self.shown.add(expr.name)
         if kind in ("call", "attr", "sub"):
             links = chain(expr)
-            root = links[0]
+            counts = len(links) > 1 and links[1].name in NUMBERS
+            (self.counted if counts else self.shown).add(links[0].name)
+            outer, root = self.answers, links[0]
+            if links[-1].args is not None and "model-tool" in self.reader.classify(links):
+                self.answers = "prompt"
             if root.name == "?" and root.expr.kind not in ("call", "attr", "sub", "name"):
                 self.visit(root.expr)
             for link in links:
@@ -108,10 +128,13 @@ class Spelling:
                 for arg in link.args or ():
                     if arg.value.kind == "func" and arg.value.unit is not None:
                         self.callback(arg.value.unit)
+            self.answers = outer
             return
         if kind == "func" and expr.unit is not None:
             if expr.unit.anonymous:
                 self.callback(expr.unit)
+            elif self.answers == "prompt":  # tool({ execute: async () => … })
+                self.reader.tools.add(id(expr.unit))
             return
         if kind == "other" and expr.name == ":=" and len(expr.items) == 2:
             self.visit(expr.items[1])
@@ -199,7 +222,7 @@ class Spelling:
             if last.name == "catch" and last.args and last.args[0].value.unit is not None:
                 self.own.catches.append((expr, last.args[0].value.unit))
             if last.name in ("commit", "flush") and self.dirty:
-                for resource, stmt in self.dirty.items():
+                for resource, (stmt, columns) in self.dirty.items():
                     self.own.facts.append(
                         Fact(
                             "write",
@@ -211,20 +234,36 @@ class Spelling:
                             f"{resource} attributes, then {names(links)}",
                             resource=resource,
                             phi=self.lexicon.phi_resource(resource),
+                            columns=columns,
                         )
                     )
                 self.dirty.clear()
         if self._tenant_input(links):
             self.own.tenant_inputs.append(expr)
+        asked = sent_in_query(links)
+        if asked and self.lexicon.field_tier(asked) == "strong" and "request" in self.reader.classify(links):
+            self.own.facts.append(
+                Fact(
+                    "query-string",
+                    self.unit,
+                    expr.start,
+                    expr.end,
+                    expr.line,
+                    expr.end_line,
+                    names(links)[-100:],
+                    labels=(("phi-field", asked),),
+                )
+            )
         matched = self.reader.entries(links)
         if links[-1].args is not None:
             self.whole_body(expr, links)
             self.references(expr, links)
-            if any(e.concept in ("fetch", "send") for e, _, _ in matched) and plain_address(links):
-                host = plain_address(links)
-                self.own.facts.append(
-                    Fact("insecure", self.unit, expr.start, expr.end, expr.line, expr.end_line, f"http://{host}"[:100])
-                )
+            if any(e.concept in ("fetch", "send", "connect") for e, _, _ in matched):
+                address = plain_address(links, self.evaluator)
+                if address:
+                    self.own.facts.append(
+                        Fact("insecure", self.unit, expr.start, expr.end, expr.line, expr.end_line, address[:100])
+                    )
         if links[-1].name in _FILTERS and links[-1].args is not None:
             self.filtered(expr, links)
         concepts = {entry.concept for entry, _, _ in matched}
@@ -247,16 +286,10 @@ class Spelling:
                 self.sql(fact, links)
                 if not is_statement(fact.text):
                     continue
-            elif concept in _ACTING:
-                fact.tainted = self.acted_on(concept, links)
-            elif concept in SINKS:
-                found = read_sink(concept, links, self.evaluator, self.lexicon)
-                fact.labels, fact.resource, fact.scoped = found.labels, found.resource, found.scoped
-                fact.tainted, fact.text = found.tainted, found.text
-                fact.phi = self.lexicon.phi_resource(fact.resource)
-                self.reader.analysis.shows_tenant |= found.scoped
-            elif concept == "expire":
-                fact.resource = self.unit.name if self.unit.kind == "class" else links[0].name
+            elif concept in _ACTING or concept in SINKS:
+                self.handed(fact, links)
+            elif concept in ("expire", "cascade"):
+                self.expiring(fact, links)
             elif concept == "drop":
                 fact.resource, fact.text = dropped(links)
                 if undone(self.unit.name) or added_here(self.reader.module.source, links):
@@ -279,6 +312,25 @@ class Spelling:
             self.own.calls.append((f"{members[root]}.{links[1].name}", expr))
         elif root in module.imports or (len(links) == 2 and root[:1].isupper() and module.language in ("java", "ruby")):
             self.own.calls.append((".".join(link.name for link in links), expr))
+
+    def expiring(self, fact: Fact, links: list[Link]) -> None:
+        """Whose rows go: the class that holds the cascade, or what the chain names."""
+        named = [link.name for link in links]
+        fact.text = " ".join((*named, *(a.value.name for a in links[-1].args or () if a.value.kind == "str")))
+        health = next((resource_name(n) for n in named if self.lexicon.phi_resource(resource_name(n))), named[0])
+        fact.resource = self.unit.name if self.unit.kind == "class" else health
+        fact.phi = self.lexicon.phi_resource(fact.resource)
+
+    def handed(self, fact: Fact, links: list[Link]) -> None:
+        """Fill in what a sink is given: what it acts on, what it reveals, under which key."""
+        if fact.concept in _ACTING:
+            fact.tainted = self.acted_on(fact.concept, links)
+            return
+        found = read_sink(fact.concept, links, self.evaluator, self.lexicon)
+        fact.labels, fact.resource, fact.scoped = found.labels, found.resource, found.scoped
+        fact.tainted, fact.text = found.tainted, found.text
+        fact.phi = self.lexicon.phi_resource(fact.resource)
+        self.reader.analysis.shows_tenant |= found.scoped
 
     def acted_on(self, concept: str, links: list[Link]) -> bool:
         """Whether what the call acts on is text the client chose."""
@@ -462,13 +514,14 @@ class Spelling:
         fact.owned = found.owned or base.owned or held.owned
         fact.tainted = found.request
         fact.single = fact.single or found.single
+        fact.columns = written(links) if fact.concept == "write" else ()
         if found.mentions_tenant:
             self.reader.analysis.shows_tenant = True
         if base.resource == fact.resource:
             self.narrowed(fact.resource, found)
         self.evaluator.known[id(expr)] = Value(
             resource=fact.resource,
-            record=bool(fact.resource) and links[-1].name not in _NUMBERS,
+            record=bool(fact.resource) and links[-1].name not in NUMBERS,
             certain=not picks(links),
             scoped=fact.scoped,
             owned=fact.owned,

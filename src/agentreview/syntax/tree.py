@@ -128,6 +128,7 @@ class Unit:
     end: int
     parent: Unit | None = None
     params: tuple[Param, ...] = ()
+    returns: Expr | None = None  # the declared type of what it returns, where that decides (Python)
     decorators: tuple[Expr, ...] = ()
     bases: tuple[Expr, ...] = ()
     body: tuple[Stmt, ...] = ()
