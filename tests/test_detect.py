@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from agentreview.config import parse_config
 from agentreview.detect import BATCH, Detection, Found, detect, render
-from agentreview.detect_render import _FACTS
+from agentreview.detect_render import FACTS
 from agentreview.facts import CHOICES, Facts
 
 
@@ -380,7 +380,7 @@ def test_the_file_explains_confirmation_and_names_every_fact() -> None:
         for table in dataclasses.fields(Facts)
         for field in (dataclasses.fields(table.default) if dataclasses.is_dataclass(table.default) else (table,))
     }
-    assert {fact for fact, _, _ in _FACTS} == known - {"confirmed_by", "confirmed", "none"}
+    assert {fact for fact, _, _ in FACTS} == known - {"confirmed_by", "confirmed", "none"}
 
 
 def test_every_commented_example_is_valid_when_uncommented() -> None:
@@ -418,7 +418,7 @@ def test_hostile_names_and_lines_cannot_write_settings() -> None:
     text.encode()
 
 
-@given(st.dictionaries(st.sampled_from([fact for fact, _, _ in _FACTS]), st.lists(st.text(), max_size=3)), st.text())
+@given(st.dictionaries(st.sampled_from([fact for fact, _, _ in FACTS]), st.lists(st.text(), max_size=3)), st.text())
 @settings(max_examples=60, deadline=None)
 def test_whatever_was_detected_the_file_parses_and_is_unconfirmed(values: dict[str, list[str]], path: str) -> None:
     listed = {

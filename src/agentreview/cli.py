@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from agentreview.commands import explain, policies, run, setup
+from agentreview.commands import explain, facts, policies, run, setup
 from agentreview.commands.shared import CONTEXT, emit
 from agentreview.console import discard_output, guarded
 from agentreview.errors import ExitCode, UsageError
@@ -86,6 +86,7 @@ for _command in (
     setup.install_command,
     setup.uninstall_command,
     setup.init_command,
+    facts.group,
     policies.group,
     explain.command,
     setup.doctor_command,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, fields
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .canonical import digest
 from .checked import KeyPath, Reader, dotted, plain, shown
@@ -19,11 +19,16 @@ from .facts import CHOICES, GLOBS, KEYS, SECTIONS, Approved, AutomaticAudit, Fac
 from .globs import matches
 from .model import Severity
 
+if TYPE_CHECKING:
+    from .tomlscan import Layout
+
 __all__ = [
     "Config",
     "Level",
     "Limits",
     "config_relaxations",
+    "document",
+    "file_layout",
     "has_table",
     "load_config",
     "matches",
@@ -124,6 +129,21 @@ def parse_config(data: bytes, *, path: str, known_policies: Collection[str], tab
             return Config()
         document = document[name]
     return _config(_reader(text, path, table), document, known_policies)
+
+
+def document(data: bytes, path: str) -> dict[str, Any]:
+    """Return the whole file as plain values, unchecked. Raises ConfigError when it is not TOML."""
+    return _load(_decode(data, path), path)
+
+
+def file_layout(data: bytes, path: str) -> tuple[str, Layout]:
+    r"""Return the text of a file that is TOML, with ``\n`` for its line ends, and where each key of it stands."""
+    import tomli
+
+    from .tomlscan import layout
+
+    text = _decode(data, path)
+    return text, layout(text, lambda quoted: str(tomli.loads("k=" + quoted)["k"]))
 
 
 def _reader(text: str, path: str, base: tuple[str, ...]) -> Reader:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from .facts import CHOICES
+from .tomledit import quoted
 
 if TYPE_CHECKING:
     from .detect import Detection, Found
@@ -34,8 +35,12 @@ _HEAD = """\
 # Until then findings that rest on these facts are shown as advice and do not block.
 """
 
-_FACTS: tuple[tuple[str, str, str], ...] = (
-    ("frameworks", '["django", "drf"]', "what the code is written with"),
+FACTS: tuple[tuple[str, str, str], ...] = (
+    (
+        "frameworks",
+        '["django", "drf"]',
+        "what the code is written with: for a reader, files show it by what they import",
+    ),
     ("phi.models", '["Patient", "Encounter"]', "models whose rows are PHI, added to the built-in ones"),
     ("phi.tables", '["patients"]', "their tables, for raw SQL; else derived from the models"),
     ("phi.fields", '["ssn", "mrn"]', "PHI on any object"),
@@ -54,7 +59,11 @@ _FACTS: tuple[tuple[str, str, str], ...] = (
         "signals | triggers | subscriber: needs no call",
     ),
     ("audit.reads", '"explicit"', "explicit | middleware | none: how reads are audited"),
-    ("audit.fields", '["actor", "action", "object_id", "tenant", "outcome"]', "what every event must hold"),
+    (
+        "audit.fields",
+        '["actor", "action", "object_id", "tenant", "outcome"]',
+        "what every event must hold: for a reader, no policy looks at it",
+    ),
     ("audit.delivery", '"transaction"', "transaction | outbox | async"),
     ("audit.layers", '["PatientRepository"]', "layers that audit for their callers"),
     ("tenant.isolation", '"row"', "row | rls | schema | database | none"),
@@ -68,7 +77,7 @@ _FACTS: tuple[tuple[str, str, str], ...] = (
     ("tenant.job_base", '["TenantTask"]', "background jobs that set the tenant"),
     ("tenant.cache_wrappers", '["tenant_cache"]', "caches that put the tenant into the key"),
     ("access.default", '"deny"', "deny | allow: an endpoint without a word on it"),
-    ("access.evidence", '"config/settings.py:36 DEFAULT_PERMISSION_CLASSES"', "where that is said"),
+    ("access.evidence", '"config/settings.py:36 DEFAULT_PERMISSION_CLASSES"', "where that is said: for a reader"),
     ("access.decorators", '["permission_required"]', "decorators that ask for a permission"),
     ("access.guards", '["IsAuthenticated"]', "permission classes, guards, dependencies, middleware"),
     ("access.object_checks", '["authorize"]', "calls that check one object against the caller"),
@@ -82,7 +91,7 @@ _FACTS: tuple[tuple[str, str, str], ...] = (
     ),
     ("egress.llm_clients", '["clinical_llm"]', "model clients with a contract and no retention"),
     ("egress.redacted_loggers", '["audit_safe_logger"]', "loggers configured to redact"),
-    ("retention.audit_years", "6", "the project's decision: the rule sets no period for logs"),
+    ("retention.audit_years", "6", "the project's decision, for a reader: the rule sets no period for logs"),
     ("retention.stores", '["db", "search", "cache"]', "where copies live"),
     ("session.idle_minutes", "15", "the longest idle session; the rule names no number"),
     ("session.absolute_hours", "12", "the longest session"),
@@ -90,6 +99,9 @@ _FACTS: tuple[tuple[str, str, str], ...] = (
     ("tests.synthetic_markers", '["faker"]', "what marks test data as invented"),
 )
 """Every fact: its dotted name, an example, and what it means. A test keeps it complete."""
+
+MEANINGS = {fact: meaning for fact, _, meaning in FACTS}
+"""What each fact means, in a few words."""
 
 _TEXT = 100
 
@@ -104,7 +116,7 @@ def render(detection: Detection) -> str:
         lines.append(f"# Note: {detection.unread} files were too large, binary or too many, and were not looked at")
     lines += ["[facts]", 'confirmed_by = ""    # e-mail of the person who checked the facts below']
     table = ""
-    for fact, example, meaning in _FACTS:
+    for fact, example, meaning in FACTS:
         section, _, key = fact.rpartition(".")
         if section != table:
             lines += ["", f"[facts.{section}]"]
@@ -163,8 +175,3 @@ def safe(text: str, limit: int = _TEXT) -> str:
     """Cut untrusted text to one printable line; whatever is invisible or a lone surrogate is escaped."""
     shown = text[:limit] + ("…" if len(text) > limit else "")
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in shown)
-
-
-def quoted(value: str) -> str:
-    """Write printable text as a TOML string."""
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'

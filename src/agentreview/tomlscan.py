@@ -1,4 +1,4 @@
-"""Where each key of a TOML document is. Imported only to word an error: the parser itself gives no lines for keys.
+"""Where each key of a TOML document is: to word an error, and to edit a value in place. The parser itself does not say.
 
 The text has already been parsed, so it is valid TOML and the scan may trust its grammar.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
 
 Key = tuple[str | int, ...]
 
@@ -19,10 +20,27 @@ def key_lines(text: str, decode: Callable[[str], str]) -> dict[Key, int]:
 
     ``decode`` turns a quoted TOML string, quotes included, into its value. Line ends must be ``\n``.
     """
+    return layout(text, decode).lines
+
+
+@dataclass(slots=True)
+class Layout:
+    """Where things stand. ``headers``: tables with a ``[header]`` of their own, to the offset of its bracket.
+
+    ``values``: keys outside inline tables and arrays, each with its header, and start and end of the value.
+    """
+
+    lines: dict[Key, int] = field(default_factory=dict)
+    headers: dict[Key, int] = field(default_factory=dict)
+    values: dict[Key, tuple[Key, int, int]] = field(default_factory=dict)
+
+
+def layout(text: str, decode: Callable[[str], str]) -> Layout:
+    """Say where every key, header and value is; see :func:`key_lines` for the arguments."""
     scan = _Scan(text, decode)
     with suppress(IndexError, ValueError, RecursionError):  # what was found by then is right: enclosing tables
         scan.document()
-    return scan.lines
+    return scan.found
 
 
 class _Scan:
@@ -30,12 +48,13 @@ class _Scan:
         self.text = text
         self.decode = decode
         self.at = 0
-        self.lines: dict[Key, int] = {}
+        self.found = Layout()
+        self.inline = 0
         self.arrays: dict[Key, int] = {}  # array of tables -> index of its newest member
         self.ends = [i for i, char in enumerate(text) if char == "\n"]
 
     def note(self, key: Key, at: int) -> None:
-        self.lines.setdefault(key, bisect_left(self.ends, at) + 1)
+        self.found.lines.setdefault(key, bisect_left(self.ends, at) + 1)
 
     def document(self) -> None:
         table: Key = ()
@@ -56,6 +75,7 @@ class _Scan:
                 if table in self.arrays:
                     table = (*table, self.arrays[table])
                     self.note(table, start)
+            self.found.headers.setdefault(table, start)
             self.at += 2 if double else 1
 
     def skip(self, *, newlines: bool = True) -> bool:
@@ -89,12 +109,16 @@ class _Scan:
             self.at += 1
 
     def pair(self, table: Key) -> None:
-        start = self.at
+        start, key = self.at, table
         for part in self.dotted():
-            table = (*table, part)
-            self.note(table, start)
+            key = (*key, part)
+            self.note(key, start)
         self.at += 1  # =
-        self.value(table)
+        self.skip(newlines=False)
+        start = self.at
+        self.value(key)
+        if not self.inline:
+            self.found.values.setdefault(key, (table, start, start + len(self.text[start : self.at].rstrip())))
 
     def value(self, key: Key) -> None:
         self.skip()
@@ -103,6 +127,7 @@ class _Scan:
             self.string()
         elif char in "[{":
             self.at += 1
+            self.inline += 1
             index = 0
             while self.skip() and self.text[self.at] not in "]}":
                 if char == "{":
@@ -113,6 +138,7 @@ class _Scan:
                     index += 1
                 if self.skip() and self.text[self.at] == ",":
                     self.at += 1
+            self.inline -= 1
             self.at += 1
         else:
             while self.at < len(self.text) and self.text[self.at] not in _BARE_END:

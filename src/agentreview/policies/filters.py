@@ -7,6 +7,7 @@ import re
 from agentreview.facts import AutomaticAudit, Facts
 from agentreview.globs import matches as path_matches
 from agentreview.policies.claims import View
+from agentreview.policies.derived import only_derived
 from agentreview.policies.lines import is_trail
 from agentreview.policies.load import Check, Policy
 from agentreview.policies.loosened import own_statements
@@ -35,6 +36,8 @@ def automatic(fact: Fact, check: Check, facts: Facts) -> bool:
         return False
     if fact.concept in _READS:
         return facts.audit.reads in ("middleware", "none")
+    if only_derived(fact, facts):
+        return True
     return any(records(automatic, fact) for automatic in facts.audit.automatic)
 
 

@@ -1,0 +1,278 @@
+"""``agentreview facts confirm``: a person's name under facts, written into the configuration without touching the rest."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from agentreview.commands.shared import CONTEXT, emit, unknown, worktree_option
+from agentreview.console import width
+from agentreview.errors import ConfigError, ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from agentreview.commands.factrows import Standing
+    from agentreview.config import Config
+    from agentreview.facts import Facts
+    from agentreview.git import Repository
+
+PEOPLE = 256  # characters of a name, as the configuration allows
+
+
+@click.command("confirm", context_settings=CONTEXT, short_help="Put a person's name under facts that were checked.")
+@click.argument("names", metavar="[SECTION|KEY]...", nargs=-1)
+@click.option(
+    "--by", "person", metavar="NAME", help="Who checked them. Without it: the e-mail address git commits with."
+)
+@worktree_option
+def confirm_command(*, names: tuple[str, ...], person: str | None, worktree: str | None) -> int:
+    """Confirm all facts of the configuration, or only sections (tenant) and single facts (phi.models).
+
+    Confirming says: a person checked these values, and what is not listed does not count. From then on findings that
+    rest on them block. The name is written into the configuration file in the work tree; staging it is yours.
+    """
+    from agentreview.config import parse_config
+    from agentreview.git import open_repository
+    from agentreview.policies.load import load
+
+    repo = open_repository(worktree)
+    path, data = configuration(repo)
+    catalogue = load()
+    table = _root(path)
+    before = parse_config(data, path=path, known_policies=catalogue.ids(), table=table)
+    wanted = tuple(dict.fromkeys(known(name) for name in names))
+    facts = confirmable(before.facts, wanted, path)
+    by = identity(repo) if person is None else _named(person)
+    text = confirmed(data, path, wanted, by)
+    after = parse_config(text, path=path, known_policies=catalogue.ids(), table=table)
+    if text != data:
+        replace_file(Path(repo.root, path), text)
+    emit("\n".join(_said(repo, before, after, facts, by, changed=text != data)) + "\n")
+    return int(ExitCode.PASS)
+
+
+def known(name: str) -> str:
+    """Return the section or fact a user names (``facts.`` in front is fine). Raises UsageError with the nearest."""
+    from agentreview.facts import KEYS, SECTIONS
+
+    short = name.removeprefix("facts.")
+    if short not in SECTIONS and short not in KEYS:
+        raise unknown("section or fact", name, (*SECTIONS, *KEYS))
+    return short
+
+
+def confirmable(facts: Facts, wanted: Sequence[str], path: str) -> tuple[str, ...]:
+    """Return the facts that are set among those wanted (none wanted: all). Raises UsageError for what nobody can confirm."""
+    from agentreview.facts import KEYS
+
+    for name in wanted or ("",):
+        inside = [fact for fact in KEYS if not name or fact == name or fact.startswith(f"{name}.")]
+        if not any(map(facts.is_set, inside)):
+            what = f"facts.{name} is not set in {path}" if name else f"{path} sets no facts"
+            raise UsageError(
+                what, fix="Write it first: agentreview facts shows what was found, agentreview init proposes"
+            )
+    return tuple(
+        fact
+        for fact in KEYS
+        if facts.is_set(fact) and (not wanted or fact in wanted or fact.partition(".")[0] in wanted)
+    )
+
+
+def identity(repo: Repository) -> str:
+    """Return the e-mail address of git's author here. Raises UsageError when git knows none."""
+    from agentreview.git import attempt, text
+
+    # useConfigOnly: a name made up from the login and the host is nobody's confirmation
+    status, out, _ = attempt(repo, "-c", "user.useConfigOnly=true", "var", "GIT_AUTHOR_IDENT")
+    mail = text(out).partition("<")[2].partition(">")[0].strip()
+    if status or not mail:
+        raise UsageError(
+            "git knows no e-mail address to confirm with",
+            fix="Set user.email (git config user.email YOU), or give --by NAME",
+        )
+    return _named(mail)
+
+
+def _named(person: str) -> str:
+    name = person.strip()
+    if not name or len(name) > PEOPLE or not name.isprintable():
+        raise UsageError(f"{person!r} names nobody", fix="Give --by a name or an e-mail address on one line")
+    return name
+
+
+def configuration(repo: Repository) -> tuple[str, bytes]:
+    """Return path and bytes of the configuration in the work tree. Raises UsageError when it is not a plain file."""
+    from agentreview.config import CONFIG_NAME, PYPROJECT_NAME, has_table
+
+    found = {name: data for name in (CONFIG_NAME, PYPROJECT_NAME) if (data := _read(Path(repo.root, name))) is not None}
+    shared = PYPROJECT_NAME in found and has_table(found[PYPROJECT_NAME])
+    if CONFIG_NAME in found and shared:
+        raise ConfigError(
+            f"both {CONFIG_NAME} and [tool.agentreview] in {PYPROJECT_NAME} configure agentreview",
+            path=CONFIG_NAME,
+            fix="Keep one of them",
+        )
+    if CONFIG_NAME in found:
+        return CONFIG_NAME, found[CONFIG_NAME]
+    if shared:
+        return PYPROJECT_NAME, found[PYPROJECT_NAME]
+    raise UsageError("there is no configuration to confirm", fix="agentreview init writes one with what it finds here")
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise UsageError(f"{path} is not a plain file, so it is not edited", fix="Put the file itself there")
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror or error}", fix="Make it readable") from error
+
+
+def _root(path: str) -> tuple[str, ...]:
+    from agentreview.commands.factrows import table_of
+
+    return table_of(path)[:-1]
+
+
+def confirmed(data: bytes, path: str, wanted: Sequence[str], by: str) -> bytes:
+    """Return the file with the name in it, every other byte kept. Raises ConfigError where that takes a person."""
+    from agentreview.commands.factrows import table_of
+    from agentreview.config import document, file_layout
+    from agentreview.tomledit import put, quoted
+
+    table = table_of(path)
+    keys = [(*table, "confirmed", name) for name in wanted] or [(*table, "confirmed_by")]
+    goal = document(data, path)
+    current = data
+    for key in keys:
+        text, layout = file_layout(current, path)
+        edited = put(text, layout, key, quoted(by))
+        line = f"{'.'.join(key[:-1])}.{quoted(key[-1]) if '.' in key[-1] else key[-1]} = {quoted(by)}"
+        if edited is None:
+            raise _by_hand(path, line)
+        current = _encoded(edited, data, path, line)
+        try:
+            if document(current, path) != _with(goal, key, by):
+                raise _by_hand(path, line)
+        except ConfigError as error:
+            raise _by_hand(path, line) from error
+    return current
+
+
+def _with(document: dict[str, Any], key: Sequence[str], value: str) -> dict[str, Any]:
+    """Put the value into the plain document, tables included."""
+    inner = document
+    for part in key[:-1]:
+        inner = inner.setdefault(part, {})
+    inner[key[-1]] = value
+    return document
+
+
+def _encoded(text: str, original: bytes, path: str, line: str) -> bytes:
+    """Write the text with the line ends and the mark of the original."""
+    windows = original.count(b"\r\n")
+    if windows not in (0, original.count(b"\n")):
+        raise _by_hand(path, line)
+    mark = b"\xef\xbb\xbf" if original.startswith(b"\xef\xbb\xbf") else b""
+    return mark + (text.replace("\n", "\r\n") if windows else text).encode()
+
+
+def _by_hand(path: str, line: str) -> ConfigError:
+    return ConfigError(
+        "its layout is not one that can be edited safely", path=path, fix=f"Write it there yourself: {line}"
+    )
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Put the bytes there in one step, with the file's own permissions. Raises UsageError when that fails."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        mode = stat.S_IMODE(path.lstat().st_mode)
+        temporary.unlink(missing_ok=True)
+        with temporary.open("xb") as file:
+            file.write(data)
+        temporary.chmod(mode)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise UsageError(f"{path} cannot be written: {error.strerror or error}", fix="Make it writable") from error
+
+
+# -- what is printed
+
+
+def _said(
+    repo: Repository, before: Config, after: Config, facts: Sequence[str], by: str, *, changed: bool
+) -> Iterator[str]:
+    from agentreview.commands.factrows import plain, standings
+    from agentreview.policies.load import load
+    from agentreview.reporters.text import clip, escape
+
+    columns = width(sys.stdout)
+    path = escape(str(after.path))
+    done = f"confirmed by {escape(by)} in {path}:" if changed else f"{path} says so already, nothing was written:"
+    yield done
+    for fact in facts:
+        value = json.dumps(plain(after.facts.get(fact)), ensure_ascii=False)
+        yield "  " + clip(escape(f"{fact} = {value}"), columns - 2)
+    catalogue = load()
+    settled = {one.policy for one in standings(before, catalogue) if one.settled}
+    now = standings(after, catalogue)
+    new = [one.policy for one in now if one.settled and one.policy not in settled]
+    if new:
+        yield "questions of these policies block from now on, instead of asking:"
+        yield from (f"  {policy}" for policy in new)
+        yield from _last_review(repo, after, new)
+    yield from _waiting(now, facts)
+    if changed:
+        place = f" -C {escape(repo.root)}" if repo.foreign else ""
+        yield f"next: git{place} add {path}, for a review uses the staged file"
+
+
+def _last_review(repo: Repository, config: Config, policies: Sequence[str]) -> Iterator[str]:
+    """The suspects of this worktree's last review that would have blocked."""
+    from agentreview.model import Confidence, Hit, Status
+    from agentreview.reporters.summary import handles
+    from agentreview.reporters.text import escape
+    from agentreview.review import last_verdict
+    from agentreview.triage import settle
+
+    verdict = last_verdict(repo)
+    if verdict is None:
+        return
+    asked = [f for f in verdict.findings if f.hit is Hit.SUSPECT and f.status is Status.ADVISORY and f.rule in policies]
+    blocking = [f for f in asked if settle(replace(f, confidence=Confidence.HIGH), config).status is Status.BLOCKING]
+    if blocking:
+        yield f"of the last review here, {'this' if len(blocking) == 1 else 'these'} would have blocked:"
+    handle = handles(verdict)
+    for f in blocking:
+        yield f"  {f.severity.value} {escape(f'{f.rule}  {f.path}:{f.start_line}')}  [{escape(handle[f.fingerprint])}]"
+
+
+def _waiting(standings: Sequence[Standing], facts: Sequence[str]) -> Iterator[str]:
+    """Policies that rest on what was confirmed, and on more."""
+    waiting = []
+    for one in standings:
+        if one.settled or not set(facts) & _needs(one.policy):
+            continue
+        waits = [f"{fact} is not set" for fact in one.unset] + [f"{fact} is not confirmed" for fact in one.unconfirmed]
+        waiting.append(f"  {one.policy}: {', '.join(waits)}")
+    if waiting:
+        yield "these go on asking (for a list, [] says that there is none):"
+        yield from waiting
+
+
+def _needs(policy_id: str) -> set[str]:
+    from agentreview.policies.load import load
+
+    return {need for policy in load().policies if policy.id == policy_id for need in policy.needs}
