@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from agentreview.model import Claim, Hit
 from agentreview.policies.claims import View, identity_of, make_claim
 from agentreview.policies.columns import plain_column, unique
-from agentreview.policies.filters import allowed, excused, passes, silenced
+from agentreview.policies.filters import allowed, excused, passes, records, silenced
 from agentreview.policies.load import Check, Policy
 from agentreview.policies.order import order
 from agentreview.policies.paths import path_classes
@@ -21,6 +21,7 @@ from agentreview.policies.swallow import swallow
 from agentreview.policies.tenants import job, memo
 from agentreview.syntax.facts import Fact
 from agentreview.syntax.patterns import glob
+from agentreview.syntax.tree import Unit
 
 
 def evaluate(policy: Policy, view: View) -> list[Claim]:
@@ -57,9 +58,32 @@ def _present(policy: Policy, check: Check, view: View) -> Iterator[Claim]:
                 fact.concept in check.concepts
                 and not excused(check, view, unit, fact)
                 and passes(fact, check, view, unit)
+                and not (fact.concept == "opening" and _asks(view, unit))
                 and not any(f.concept in check.unless for f in view.in_reach(unit))
+                and not ("audit" in check.unless and fact.concept in ("write", "delete") and _recorded(fact, view))
             ):
                 yield make_claim(policy, check, view, unit, fact=fact, identity=identity_of(fact))
+
+
+def _recorded(fact: Fact, view: View) -> bool:
+    """Whether a trail that needs no call sees this write: triggers see what per-row hooks do not."""
+    if any(records(one, fact) for one in view.facts.audit.automatic):
+        return True
+    model = view.analysis.names.get(fact.resource)
+    if model is not None and any(f.concept == "trail" and f.bulk for f in view.analysis.own(model).facts):
+        return True
+    return view.nearby is not None and any(
+        records(one, fact) for one in view.nearby.automatic(view.analysis, fact.resource)
+    )
+
+
+def _asks(view: View, unit: Unit) -> bool:
+    """Whether the code of a function that is opened to anyone asks who is calling by itself."""
+    start = min((s.start for s in unit.body), default=unit.end)
+    return unit.kind == "function" and any(
+        f.concept in ("authn", "object-check", "membership") and f.start >= start and f.framework != "route"
+        for f in view.analysis.own(unit).facts
+    )
 
 
 def _flow(policy: Policy, check: Check, view: View) -> Iterator[Claim]:

@@ -53,7 +53,7 @@ def _in_job_class(view: View, unit: Unit) -> bool:
 
 def _functions(view: View) -> Iterator[Unit]:
     for unit in view.analysis.module.units:
-        if unit.kind == "function" and not unit.anonymous and id(unit) in view.analysis.units:
+        if unit.kind == "function" and id(unit) in view.analysis.units:
             yield unit
 
 

@@ -98,7 +98,8 @@ class Values(Types):
     def chain(self, node: SgNode, kind: str, wraps: str = "", tag: Expr | None = None) -> Expr:
         """Lower ``a.b(c)[d].e`` without recursing along the chain: chains of thousands of calls exist.
 
-        ``wraps`` is the name of the function among the arguments; ``tag`` is what a template at the root belongs to.
+        ``wraps`` is the name of the function among the arguments (of the last call, in a longer chain); ``tag`` is what a
+        template at the root belongs to.
         """
         links: list[tuple[SgNode, str, list[SgNode]]] = []
         current = node
@@ -122,7 +123,7 @@ class Values(Types):
             return base
         root = base.name if base.kind == "name" else ""
         attributes: list[str] = []
-        wraps = wraps if len(links) == 1 and root else ""
+        called, wraps = (wraps, "") if len(links) > 1 or not root else ("", wraps)
         for link, link_kind, parts in reversed(links):
             if link_kind == "member_expression":
                 attributes.append(parts[-1].text())
@@ -134,7 +135,7 @@ class Values(Types):
                 args: tuple[Arg, ...] = ()
                 last = parts[-1].kind()
                 if last == "arguments":
-                    args = self.arguments(parts[-1], root, attributes, wraps)
+                    args = self.arguments(parts[-1], root, attributes, wraps, called if link is links[0][0] else "")
                 elif last == "template_string" and len(parts) > 1:
                     args = (Arg(None, self.value(parts[-1], last)),)
                 base = self.expr("call", link, "", base, (), args)
@@ -147,8 +148,13 @@ class Values(Types):
                 base.start, base.line = tag.start, tag.line
         return base
 
-    def arguments(self, node: SgNode, root: str, attributes: list[str], wraps: str) -> tuple[Arg, ...]:
-        """Lower the arguments of a call to ``root.attributes``. A function among them is named after that call."""
+    def arguments(
+        self, node: SgNode, root: str, attributes: list[str], wraps: str, called: str = ""
+    ) -> tuple[Arg, ...]:
+        """Lower the arguments of a call to ``root.attributes``. A function among them is named after that call.
+
+        ``called`` is what its answer is called: ``byId: procedure.input(schema).query(async () => …)``.
+        """
         out: list[Arg] = []
         label: str | None = None
         children = node.named_children()
@@ -157,7 +163,9 @@ class Values(Types):
         for child in children:
             kind = child.kind()
             if kind in FUNCTIONS:
-                name = wraps or (CALLBACK if label is None or not root else _callee(root, attributes, label))
+                name = wraps or called or CALLBACK
+                if label is not None and root and not wraps:
+                    name = _callee(root, attributes, label)
                 value = self.function_value(child, name, anonymous=not wraps)
                 if wraps:
                     self.wrapped = value.unit

@@ -15,6 +15,7 @@ from agentreview.syntax.tree import Expr, Module, Stmt, Unit
 
 if TYPE_CHECKING:
     from agentreview.syntax.frameworks import Matchers
+    from agentreview.syntax.patterns import Glob
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -55,6 +56,8 @@ class Endpoint:
     path: str = ""
     line: int = 0
     guessed: bool = False  # by the name of its first parameter alone: a helper or a middleware looks the same
+    shaped: bool = False  # what it returns is cut to a schema: a response model, a type of GraphQL
+    client: Glob | None = None  # which parameters the client fills, by name or position; None: those that look like it
 
 
 @dataclass(slots=True, eq=False, repr=False)

@@ -6,8 +6,10 @@ this module makes the matchers from those.
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from agentreview.syntax.patterns import Glob, Index, compile_patterns, glob
@@ -24,10 +26,12 @@ SWITCHES = frozenset(
 )  # set once, hold from then on
 VALUES = frozenset({"request", "caller", "redact", "model-tool"})
 KINDS = frozenset(
-    "call assign decorator base attribute method function_param route file param annotation keyword import".split()
+    "call assign decorator base attribute method function_param route handler member directive file param annotation keyword import".split()
 )
-_FILED = ("call", "route", "decorator", "assign")  # kinds that are filed by the names in them
-MODIFIERS = frozenset("single bulk object where unless_where value unless argument resource of function".split())
+_FILED = ("call", "route", "handler", "decorator", "assign")  # kinds that are filed by the names in them
+MODIFIERS = frozenset(
+    "single bulk object where unless_where value unless argument resource of function property client shaped".split()
+)
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -51,6 +55,10 @@ class Entry:
     of: Glob | None = None
     function: Glob | None = None
     base: Glob | None = None
+    property: Glob | None = None
+    client: Glob | None = None
+    shaped: bool = False
+    place: int = 0
 
 
 class Framework:
@@ -82,23 +90,45 @@ class LazyEntry:
 
 
 class Matchers:
-    """All entries for one language, filed for fast look-up. ``imports`` says when a framework is active."""
+    """All entries for one language, filed for fast look-up. ``imports`` says when a framework is active.
 
-    __slots__ = ("assigns", "calls", "decorators", "imports", "kinds")
+    A framework is filed when a module first uses it: most reviews need few of them. Entries are looked up in the order of
+    the frameworks, whichever was filed first.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_waiting", "assigns", "calls", "decorators", "imports", "kinds")
+
+    def __init__(self, frameworks: Iterable[Framework] = ()) -> None:
         self.calls, self.decorators, self.assigns = Index(), Index(), Index()
         self.kinds: dict[str, list[Entry]] = {}
         self.imports: dict[str, tuple[str, ...]] = {}
+        self._waiting: dict[str, tuple[int, Framework]] = {}
+        for place, framework in enumerate(frameworks):
+            self.imports[framework.id] = framework.imports
+            self._waiting[framework.id] = (place * 10_000, framework)
 
     def active(self, imported: Iterable[str]) -> frozenset[str]:
         """Return the ids of the frameworks a module with these imports uses."""
-        modules = tuple(imported)
+        modules = frozenset(imported)
         out = set()
         for framework, prefixes in self.imports.items():
             if not prefixes or any(m == p or m.startswith((p + ".", p + "/")) for p in prefixes for m in modules):
                 out.add(framework)
+                if framework in self._waiting:
+                    self._file(*self._waiting.pop(framework))
         return frozenset(out)
+
+    def _file(self, place: int, framework: Framework) -> None:
+        for number, (concept, raw) in enumerate(framework.entries, place):
+            kind = "call" if isinstance(raw, str) else next((k for k in _FILED if k in raw), "")
+            if kind:
+                text = raw if isinstance(raw, str) else str(raw[kind])
+                index = {"decorator": self.decorators, "assign": self.assigns}.get(kind, self.calls)
+                index.add(text, LazyEntry(framework.id, concept, raw), number)
+            else:
+                entry = compile_entry(framework.id, concept, raw)
+                entry.place = number
+                insort(self.kinds.setdefault(entry.kind, []), entry, key=attrgetter("place"))
 
 
 def compile_entry(framework: str, concept: str, raw: str | Mapping[str, Any]) -> Entry:
@@ -117,14 +147,14 @@ def compile_entry(framework: str, concept: str, raw: str | Mapping[str, Any]) ->
     text = str(data[kind])
     entry = Entry(
         framework, concept, kind, text,
-        single=bool(data.get("single")), bulk=bool(data.get("bulk")), resource=int(data.get("resource", -1)),
+        single=bool(data.get("single")), bulk=bool(data.get("bulk")), shaped=bool(data.get("shaped")), resource=int(data.get("resource", -1)),
         where=_pairs(data.get("where")), unless_where=_pairs(data.get("unless_where")),
     )  # fmt: skip
-    if kind in ("call", "decorator", "route", "assign"):
+    if kind in _FILED:
         compile_patterns(text)  # only to say what is wrong with it: the index compiles its own when it is needed
     else:
         entry.globs = glob(text)
-    for name in ("object", "value", "unless", "argument", "of", "function"):
+    for name in ("object", "value", "unless", "argument", "of", "function", "property", "client"):
         if name in data:
             setattr(entry, name, glob(str(data[name])))
     if kind == "method":
@@ -156,19 +186,5 @@ def compile_framework(data: Mapping[str, Any]) -> Framework:
 
 
 def matchers(frameworks: Iterable[Framework], language: str) -> Matchers:
-    """File every entry of the frameworks of this language."""
-    out = Matchers()
-    for framework in frameworks:
-        if language not in framework.languages:
-            continue
-        out.imports[framework.id] = framework.imports
-        for concept, raw in framework.entries:
-            kind = "call" if isinstance(raw, str) else next((k for k in _FILED if k in raw), "")
-            if kind:
-                text = raw if isinstance(raw, str) else str(raw[kind])
-                index = {"decorator": out.decorators, "assign": out.assigns}.get(kind, out.calls)
-                index.add(text, LazyEntry(framework.id, concept, raw))
-            else:
-                entry = compile_entry(framework.id, concept, raw)
-                out.kinds.setdefault(entry.kind, []).append(entry)
-    return out
+    """The matchers of the frameworks of this language."""
+    return Matchers(f for f in frameworks if language in f.languages)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from operator import attrgetter
 
 from agentreview.syntax.tree import Arg, Expr
 
@@ -219,11 +220,12 @@ def _split(text: str) -> list[str]:
 class Filed:
     """Pattern text filed with what it stands for; compiled the first time a chain holds one of its names."""
 
-    __slots__ = ("_patterns", "text", "value")
+    __slots__ = ("_patterns", "place", "text", "value")
 
-    def __init__(self, text: str, value: object) -> None:
+    def __init__(self, text: str, value: object, place: int) -> None:
         self.text = text
         self.value = value
+        self.place = place
         self._patterns: tuple[Pattern, ...] | None = None
 
     def first(self, links: list[Link]) -> Pattern | None:
@@ -247,6 +249,9 @@ def filing_names(text: str) -> tuple[str, ...]:
     return tuple(out)
 
 
+_place = attrgetter("place")
+
+
 class Index:
     """Pattern texts filed by name; the answer for a chain of names is remembered."""
 
@@ -257,14 +262,15 @@ class Index:
         self.loose: list[Filed] = []
         self.memo: dict[str, list[tuple[Pattern, object]]] = {}
 
-    def add(self, text: str, value: object) -> None:
-        """File a pattern under its rarest names."""
-        filed = Filed(text, value)
+    def add(self, text: str, value: object, place: int = 0) -> None:
+        """File a pattern under its rarest names, at its place among the others."""
+        filed = Filed(text, value, place)
         names = filing_names(text)
-        for name in names:
-            self.by_name.setdefault(name, []).append(filed)
-        if not names:
-            self.loose.append(filed)
+        for row in [self.by_name.setdefault(name, []) for name in names] if names else [self.loose]:
+            row.append(filed)
+            if len(row) > 1 and row[-2].place > place:
+                row.sort(key=_place)
+        self.memo.clear()
 
     def candidates(self, links: list[Link]) -> list[tuple[Pattern, object]]:
         """Return the patterns that match this chain with what they stand for (other conditions are the caller's)."""

@@ -25,6 +25,8 @@ _SINGLE = frozenset(
 NUMBERS = frozenset(
     "count exists aggregate countDocuments estimatedDocumentCount countBy groupBy acount aexists".split()
 )
+# What a bulk form answers with is how many rows it changed.
+COUNTS = frozenset("update aupdate bulk_update abulk_update delete adelete updateMany deleteMany createMany".split())
 _IDENTITY = frozenset({"id", "pk", "uuid", "guid"})
 _TAGS = frozenset({"sql"})  # template tags that bind their holes as parameters
 _NAMED = frozenset("eq where andWhere whereIn in match".split())

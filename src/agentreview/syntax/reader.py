@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 from agentreview.syntax.facts import Analysis, Endpoint, Fact, UnitFacts
 from agentreview.syntax.frameworks import SWITCHES, VALUES, Entry, LazyEntry, Matchers
+from agentreview.syntax.handlers import HANDED
 from agentreview.syntax.lexicon import Lexicon, resource_name
 from agentreview.syntax.names import (
     compiled,
@@ -53,11 +54,17 @@ class Reader:
         self.analysis = Analysis(module, path, {}, {}, {}, [], lexicon, by_name)
         self.class_env: dict[int, dict[str, Value]] = {}
         self.members: dict[int, dict[str, str]] = {}  # of a class: what its fields are instances of, by their types
-        self.pending_routes: list[tuple[str, Endpoint, list[Fact], list[tuple[str, Expr]]]] = []
+        self.pending_routes: list[tuple[str, Endpoint | None, list[Fact], list[tuple[str, Expr]]]] = []
         self.concepts_memo: dict[str, frozenset[str]] = {}
-        self.handlers: dict[int, tuple[Endpoint, list[Fact], list[tuple[str, Expr]]]] = {}
+        self.handlers: dict[int, tuple[Endpoint | None, list[Fact], list[tuple[str, Expr]]]] = {}
+        self.answering = [e for e in matchers.kinds.get("member", ()) if e.framework in self.active]
         self.tools: set[int] = set()  # functions that a model calls
         self.constants = dict(constants(module.root))
+        self.made = {  # names of the module and what makes them
+            stmt.targets[0].name: stmt
+            for stmt in module.root.body
+            if stmt.kind == "assign" and len(stmt.targets) == 1 and stmt.targets[0].kind == "name"
+        }
 
     # -- the walk ----------------------------------------------------------------------------------------------
 
@@ -74,12 +81,10 @@ class Reader:
                 by_short.setdefault(unit.name, []).append(unit)
         for name, endpoint, controls, calls in self.pending_routes:
             for unit in by_short.get(name.rsplit(".", 1)[-1], ())[:1]:
-                known = self.analysis.endpoints.get(id(unit))
-                if known is None:
-                    self.analysis.endpoints[id(unit)] = Endpoint(
-                        unit, endpoint.framework, endpoint.router, endpoint.path, endpoint.line
-                    )
-                self.analysis.own(unit).facts.extend(replace(f, unit=unit) for f in controls)
+                if endpoint is not None and id(unit) not in self.analysis.endpoints:
+                    self.analysis.endpoints[id(unit)] = replace(endpoint, unit=unit)
+                lent = [replace(f, unit=unit, framework="route") for f in controls]
+                self.analysis.own(unit).facts.extend(lent)
                 self.reread(unit)
                 self.analysis.own(unit).calls.extend(calls)
         for unit in self.module.units:
@@ -142,20 +147,20 @@ class Reader:
         self.read(unit)
         self.analysis.own(unit).facts.extend(extra)
 
-    def read(
-        self, unit: Unit, endpoint: Endpoint | None = None, controls: Iterable[Fact] = (), calls: Iterable[tuple[str, Expr]] = ()
-    ) -> None:  # fmt: skip
+    def read(self, unit: Unit) -> None:
         own = UnitFacts(unit)
+        endpoint, controls, calls = self.handlers.get(id(unit), (None, [], []))
         own.calls.extend(calls)
         self.analysis.units[id(unit)] = own
         state = Scope(self, own)
+        own.facts.extend(controls)
         if endpoint is not None:
             self.analysis.endpoints[id(unit)] = endpoint
-            own.facts.extend(controls)
         self.decorators(unit, own)
         if id(unit) in self.tools or any(fact.concept == "model-tool" for fact in own.facts):
             state.answers = "prompt"
-        state.shaped = shaped_as(unit) if id(unit) in self.analysis.endpoints else ""
+        known = self.analysis.endpoints.get(id(unit))
+        state.shaped = ("a schema" if known.shaped else shaped_as(unit)) if known is not None else ""
         if unit.kind == "class":
             self.class_facts(unit, own)
         elif unit.kind == "function":
@@ -225,7 +230,7 @@ class Reader:
         if entry.object is not None and (len(links) < 2 or not entry.object.matches(links[-2].name)):
             return False
         if (
-            entry.kind == "call"
+            entry.kind in ("call", "handler")
             and links[-1].args is None
             and entry.concept not in VALUES
             and entry.concept != "scope"
@@ -250,12 +255,20 @@ class Reader:
             if links[-1].name in _HOOK_DECORATORS:
                 self.analysis.hooks.append(unit)
             for entry, _, _ in self.entries(links, decorator=True):
+                if entry.of is not None and (unit.parent is None or not entry.of.matches(unit.parent.name)):
+                    continue
                 if entry.concept == "endpoint":
                     path = next((a.value.name for a in links[-1].args or () if a.value.kind in ("str", "fstr")), "")
                     router = links[-2].name if len(links) > 1 else ""
                     if unit.kind == "function":
                         self.analysis.endpoints[id(unit)] = Endpoint(
-                            unit, entry.framework, router, path, decorator.line
+                            unit,
+                            entry.framework,
+                            router,
+                            path,
+                            decorator.line,
+                            shaped=entry.shaped,
+                            client=entry.client,
                         )
                     continue
                 own.facts.append(self.fact(entry, unit, decorator, links))
@@ -342,6 +355,8 @@ class Reader:
         for fact in own.facts if model else ():
             if not fact.resource:
                 fact.resource, fact.phi = resource_name(model), self.lexicon.phi_resource(model)
+        if unit.name in _OPTIONS and unit.parent is not None and unit.parent.kind == "class":
+            self.analysis.own(unit.parent).facts.extend(f for f in own.facts if f.concept in HANDED)
 
     def attribute_facts(self, unit: Unit, name: str, stmt: Stmt, owner: str = "") -> Iterator[Fact]:
         """Facts that an assignment to a class attribute, a setting or ``owner.attribute`` spells."""
@@ -378,7 +393,21 @@ class Reader:
                 and entry.globs is not None
                 and entry.globs.matches(unit.name)
                 and entry.base is not None
-                and any(entry.base.matches(last_name(b)) for b in parent.bases)
+                and (entry.base.anything or any(entry.base.matches(last_name(b)) for b in parent.bases))
+                and (entry.of is None or entry.of.matches(parent.name))
+            ):
+                # resolve_patient answers for the attribute ``patient``, whose keywords hold for it
+                router = unit.name.removeprefix(entry.text.removesuffix("*")) if entry.text.endswith("_*") else ""
+                self.analysis.endpoints.setdefault(
+                    id(unit),
+                    Endpoint(
+                        unit, entry.framework, router, line=unit.header_line, shaped=entry.shaped, client=entry.client
+                    ),
+                )
+        for entry in self.matchers.kinds.get("directive", ()):
+            if entry.framework in self.active and (
+                _directive(unit.body) == entry.text
+                or (unit.exported and parent is self.module.root and _directive(parent.body) == entry.text)
             ):
                 self.analysis.endpoints.setdefault(id(unit), Endpoint(unit, entry.framework, line=unit.header_line))
         if parent is not None and parent.kind == "module":
@@ -430,3 +459,13 @@ class Reader:
                             own.facts.append(self.fact(entry, unit, sub, chain(sub)))
                             caller = caller or entry.concept in ("authn", "caller")
         return caller
+
+
+def _directive(body: tuple[Stmt, ...]) -> str:
+    """The text a body begins with, alone in its statement: ``"use server"``."""
+    first = next((s for s in body if s.kind != "import"), None)
+    return (
+        first.value.name
+        if first is not None and first.kind == "expr" and first.value is not None and first.value.kind == "str"
+        else ""
+    )

@@ -16,7 +16,7 @@ from agentreview.syntax.names import (
     parameter_expr,
     type_resource,
 )
-from agentreview.syntax.patterns import Link, chain, names
+from agentreview.syntax.patterns import Glob, Link, chain, names
 from agentreview.syntax.spelling import Spelling
 from agentreview.syntax.tree import Arg, Expr, Stmt, Unit
 from agentreview.syntax.values import NOTHING, PHI_NAME, PHI_OBJECT, Value
@@ -27,8 +27,10 @@ _SENT = frozenset(
 
 _NOT_INPUT = frozenset(
     "self cls this request req res response reply next session db conn info context ctx user current_user currentUser background_tasks "
-    "websocket settings tx client logger log args".split()
+    "websocket settings tx client logger log root parent obj _root _parent _ __ _info".split()
 )
+# Parameters the framework fills with something of its own.
+_PROVIDED = frozenset("Depends Security Inject Ctx Context Root Parent Info PubSub ConnectedSocket".split())
 _INERT_TYPES = frozenset(
     "int float bool UUID UUID4 Decimal date datetime number boolean Number bigint ObjectId".split()
 )
@@ -38,32 +40,47 @@ _SERVICE_TYPES = frozenset(
 )
 
 
+def _fills(filled: Glob, position: int, name: str) -> bool:
+    """Whether the client fills a name: by where its parameter stands, or by what it is called."""
+    return filled.matches(str(position)) or filled.matches(name)
+
+
 class Scope(Spelling):
     """Reads one unit's body in document order and keeps the environment."""
 
     def bind_params(self, unit: Unit, *, is_endpoint: bool) -> None:
-        for param in unit.params:
+        endpoint = self.reader.analysis.endpoints.get(id(unit))
+        filled = endpoint.client if endpoint is not None else None
+        for position, param in enumerate(unit.params):
             caller = self.reader.param_facts(unit, param, self.own)
             if param.name and inert_type(param.annotation, _INERT_TYPES):
                 self.evaluator.env[param.name] = Value(inert=True)  # patients: list[int] are no records
             resource = type_resource(param.annotation)
             type_name = last_name(param.annotation) if param.annotation is not None else ""
             decorated = any(chain(d)[-1].name in ("Body", "Param", "Query", "Headers", "Req") for d in param.decorators)
-            client = decorated or (
-                is_endpoint and not caller and param.name not in _NOT_INPUT and type_name not in _SERVICE_TYPES
-                and not any(chain(e)[-1].name in ("Depends", "Security", "Inject") for e in (param.default,) if e is not None)
-            )  # fmt: skip
+            provided = any(chain(e)[-1].name in _PROVIDED for e in (param.default, *param.decorators) if e is not None)
+            if filled is not None:
+                client = any(_fills(filled, position, name) for name in (param.name, *param.names))
+            else:
+                client = decorated or (
+                    is_endpoint and not caller and not provided
+                    and param.name not in _NOT_INPUT and type_name not in _SERVICE_TYPES
+                )  # fmt: skip
             chosen = [
                 chain(e)[-1].name
                 for e in (param.default, *param.decorators)
                 if e is not None and e.kind in ("call", "name")
             ]
-            if client and param.name and self.lexicon.tenant_key(param.name.removeprefix("x_")):
-                endpoint = self.reader.analysis.endpoints.get(id(unit))
-                if _SENT & {*chosen} or (
-                    endpoint is not None and re.search(rf"[{{<:]{re.escape(param.name)}\b", endpoint.path)
-                ):
-                    self.own.tenant_inputs.append(parameter_expr(param.name, unit, self.reader.module.source))
+            if (
+                client
+                and param.name
+                and self.lexicon.tenant_key(param.name.removeprefix("x_"))
+                and (
+                    _SENT & {*chosen}
+                    or (endpoint is not None and re.search(rf"[{{<:]{re.escape(param.name)}\b", endpoint.path))
+                )
+            ):
+                self.own.tenant_inputs.append(parameter_expr(param.name, unit, self.reader.module.source))
             for name in (param.name, *param.names):
                 if not name:
                     continue
@@ -71,7 +88,7 @@ class Scope(Spelling):
                 known = Value(
                     resource=resource if record else "",
                     record=record,
-                    request=client and name not in _NOT_INPUT,
+                    request=client and name not in _NOT_INPUT and (filled is None or _fills(filled, position, name)),
                     inert=type_name in _INERT_TYPES,
                     caller=caller,
                 )
@@ -104,7 +121,11 @@ class Scope(Spelling):
             self.own.suppressed.append(stmt)
         if kind == "raise" and stmt.value is not None:
             self.raised(stmt)
-        if kind == "return" and stmt.value is not None and (self.unit.kind == "function" or self.answers == "prompt"):
+        if (
+            kind == "return"
+            and stmt.value is not None
+            and (id(self.unit) in self.reader.analysis.endpoints or self.answers == "prompt")
+        ):
             answer = stmt.value
             failed = answer.kind == "list" and len(answer.items) > 1 and _FAILED.match(answer.items[1].name)
             if failed and answer.items[0].kind == "call":  # return jsonify(error=…), 409
@@ -204,6 +225,8 @@ class Scope(Spelling):
 
     def assign(self, stmt: Stmt) -> None:
         if stmt.value is not None:
+            if stmt.value.kind == "dict" and len(stmt.targets) == 1:
+                self.answering((Arg(stmt.targets[0].name, stmt.value),))
             self.visit(stmt.value)
         for target in stmt.targets:
             if (
@@ -237,15 +260,17 @@ class Scope(Spelling):
     def router(self, name: str, call: Expr) -> None:
         """``router = APIRouter(dependencies=[…])``: what holds for everything registered on it."""
         links = chain(call)
+        args = links[-1].args or ()
+        given = (*args, *(part for a in args if a.value.kind == "dict" for part in a.value.args))
         for entry in self.reader.matchers.kinds.get("keyword", ()):
             if entry.framework in self.reader.active and entry.of is not None and entry.of.matches(links[-1].name):
-                for arg in links[-1].args or ():
+                for arg in given:
                     if arg.name == entry.text and (
                         entry.argument is None or any(entry.argument.matches(n) for n in names_in(arg.value))
                     ):
-                        self.reader.analysis.routers.setdefault(name, []).append(
-                            self.reader.fact(entry, self.unit, call, links)
-                        )
+                        fact = self.reader.fact(entry, self.unit, call, links)
+                        fact.text = " ".join(names_in(arg.value))
+                        self.reader.analysis.routers.setdefault(name, []).append(fact)
 
     def bind(self, targets: tuple[Expr, ...], source: Expr | None, *, augmented: bool = False) -> None:
         value = self.evaluator.value(source)

@@ -6,12 +6,13 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from agentreview.syntax.facts import Endpoint, Fact, UnitFacts
+from agentreview.syntax.facts import Fact, UnitFacts
 from agentreview.syntax.frameworks import VALUES, Entry
+from agentreview.syntax.handlers import HANDED, chained, handler, members
 from agentreview.syntax.lexicon import resource_name
 from agentreview.syntax.names import class_rows
 from agentreview.syntax.patterns import Link, chain, names
-from agentreview.syntax.queries import NUMBERS, Predicate, is_statement, picks, predicate, sql_of, written
+from agentreview.syntax.queries import COUNTS, NUMBERS, Predicate, is_statement, picks, predicate, sql_of, written
 from agentreview.syntax.sinks import (
     SINKS,
     added_here,
@@ -23,7 +24,7 @@ from agentreview.syntax.sinks import (
     undone,
     url_shaped,
 )
-from agentreview.syntax.tree import Expr, Stmt, Unit, subexpressions
+from agentreview.syntax.tree import Arg, Expr, Stmt, Unit
 from agentreview.syntax.values import NOTHING, Evaluator, Value
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ _NO_POINTER = re.compile(
 _RECORD = re.compile(
     r"(?:Serializer|Form|Schema|Dto|DTO|Validator|Response|Request|Error|Exception|Input|Params|Query|Filter|Command|Event|Message|Client|Context|Parser|Builder|Map|Set|Promise|Date|URL|Headers|FormData|Blob|File|Array|Object|Worker|Proxy|Buffer|View|Table)$"
 )
+_WORDS = re.compile(r"[\w$]+")
 _TEMPLATES = frozenset({"template", "source", "string", "template_string"})
 _FILTERS = frozenset("filter filter_by where andWhere exclude get_queryset scoped".split())
 _COMPARISONS = frozenset({"==", "!=", "===", "!==", "is", "is not", "in", "not in", "<>"})
@@ -140,6 +142,8 @@ class Spelling:
             self.visit(expr.items[1])
             self.bind(expr.items[:1], expr.items[1])
             return
+        if kind == "dict" and self.reader.answering:
+            self.answering(expr.args)
         for item in expr.items:
             self.visit(item)
         for arg in expr.args:
@@ -197,10 +201,16 @@ class Spelling:
                 )
             )
 
+    def answering(self, args: tuple[Arg, ...]) -> None:
+        """Objects whose functions answer, by the names they stand under: ``{ Query: {…}, Mutation: {…} }``."""
+        for entry in self.reader.answering:
+            for arg in args:
+                if arg.name and arg.value.kind == "dict" and entry.globs is not None and entry.globs.matches(arg.name):
+                    members(self, entry, arg.value)
+
     def callback(self, unit: Unit) -> None:
         if id(unit) in self.reader.handlers:
-            endpoint, controls, calls = self.reader.handlers[id(unit)]
-            self.reader.read(unit, endpoint, controls, calls)
+            self.reader.read(unit)
             return
         if not unit.anonymous:
             return
@@ -270,13 +280,14 @@ class Spelling:
         drop = ({"read", "write"} if "delete" in concepts else {"read"} if "write" in concepts else set()) | (
             {"log"} if "audit" in concepts else set()
         )
+        given = next((entry for entry, _, _ in matched if entry.kind in ("route", "handler")), None)
+        if given is not None:
+            chained(self, links) if given.kind == "route" else handler(self, given, expr, links)
+            drop |= HANDED  # what stands in front of a handler holds for it alone
         seen: set[str] = set()
         for entry, captured, argument in matched:
-            if entry.kind == "route":
-                self.route(entry, expr, links)
-                continue
             concept = entry.concept
-            if concept in VALUES or concept in drop or concept in seen:
+            if entry.kind in ("route", "handler") or concept in VALUES or concept in drop or concept in seen:
                 continue
             seen.add(concept)
             fact = self.reader.fact(entry, self.unit, expr, links)
@@ -301,6 +312,27 @@ class Spelling:
                 fact.resource = self.captured(links, captured, argument=argument)
                 fact.phi = self.lexicon.phi_resource(fact.resource)
             self.own.facts.append(fact)
+
+    def unmasked(self, links: list[Link], labels: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+        """Labels that the logger's own configuration does not mask: ``pino({ redact: ["*.ssn", "patient"] })``.
+
+        It masks properties of objects by their names; what was put into a text is out of its sight.
+        """
+        held = self.reader.analysis.routers.get(links[0].name, ())
+        paths = [_WORDS.findall(path) for f in held if f.concept == "redact" for path in f.text.split()]
+        masked = {path[-1] for path in paths if path}
+        if not masked or not labels:
+            return labels
+        kept: set[tuple[str, str]] = set()
+        todo = [arg for link in links for arg in link.args or ()]
+        for arg in todo:
+            value = arg.value
+            if value.kind == "dict":
+                open_ = [part for part in value.args if part.name not in masked]
+                todo.extend(part for part in open_ if part.value.kind == "dict")
+                value = replace(value, args=tuple(part for part in open_ if part.value.kind != "dict"))
+            kept |= self.evaluator.revealed(value)
+        return tuple(label for label in labels if label in kept)
 
     def remote(self, links: list[Link], expr: Expr) -> None:
         """Remember a call of something imported: ``services.load()``, ``this.patients.load()`` of a known type."""
@@ -327,7 +359,8 @@ class Spelling:
             fact.tainted = self.acted_on(fact.concept, links)
             return
         found = read_sink(fact.concept, links, self.evaluator, self.lexicon)
-        fact.labels, fact.resource, fact.scoped = found.labels, found.resource, found.scoped
+        fact.labels = found.labels if fact.concept != "log" else self.unmasked(links, found.labels)
+        fact.resource, fact.scoped = found.resource, found.scoped
         fact.tainted, fact.text = found.tainted, found.text
         fact.phi = self.lexicon.phi_resource(fact.resource)
         self.reader.analysis.shows_tenant |= found.scoped
@@ -521,7 +554,7 @@ class Spelling:
             self.narrowed(fact.resource, found)
         self.evaluator.known[id(expr)] = Value(
             resource=fact.resource,
-            record=bool(fact.resource) and links[-1].name not in NUMBERS,
+            record=bool(fact.resource) and links[-1].name not in (NUMBERS | COUNTS if entry.bulk else NUMBERS),
             certain=not picks(links),
             scoped=fact.scoped,
             owned=fact.owned,
@@ -534,6 +567,8 @@ class Spelling:
         link = links[index]
         if argument:
             return self._resource_of(link.args[0].value) if link.args else ""
+        if link.key is not None and link.key.kind == "str":  # db["patients"].find_one(…)
+            return resource_name(link.key.name)
         if index == 1 and links[0].name in ("self", "this"):
             held = self.evaluator.env.get(f"self.{link.name}")
             if held is not None and held.resource:
@@ -592,51 +627,6 @@ class Spelling:
         return "request" in self.reader.classify(links) or (
             len(links) + (last.key is not None) > 1 and held.request and not held.resource
         )
-
-    def route(self, entry: Entry, expr: Expr, links: list[Link]) -> None:
-        """``router.get(path, ...middleware, handler)``."""
-        args = links[-1].args or ()
-        if len(args) < 2:
-            return
-        path = args[0].value.name if args[0].value.kind in ("str", "fstr") else ""
-        router = links[-2].name if len(links) > 1 else ""
-        endpoint = Endpoint(self.unit, entry.framework, router, path, expr.line)
-        controls: list[Fact] = []
-        handlers: list[Unit] = []
-        named: list[str] = []
-        calls: list[tuple[str, Expr]] = []
-        for position, arg in enumerate(args[1:], 2):
-            inner = [s.unit for s in subexpressions(arg.value) if s.kind == "func" and s.unit is not None]
-            if inner:
-                handlers.append(inner[0])
-            for item in arg.value.items if arg.value.kind == "list" else (arg.value,):
-                if item.kind in ("name", "attr", "call"):
-                    controls.extend(self.middleware(item))
-                    calls.append((names(chain(item)), item))
-                    if position == len(args) and item.kind != "call":
-                        named.append(chain(item)[-1].name)
-        for unit in handlers:
-            unit_endpoint = Endpoint(unit, entry.framework, router, path, expr.line)
-            self.reader.handlers[id(unit)] = (unit_endpoint, [replace(f, unit=unit) for f in controls], calls)
-        for name in named:
-            self.reader.pending_routes.append((name, endpoint, controls, calls))
-
-    def middleware(self, expr: Expr) -> list[Fact]:
-        out: list[Fact] = []
-        links = chain(expr)
-        if links[-1].args is None:
-            links = [*links[:-1], Link(links[-1].name, (), links[-1].key, links[-1].expr)]
-        for entry, _, _ in (*self.reader.entries(links, decorator=True), *self.reader.entries(links)):
-            if (
-                entry.concept not in _DATA
-                and entry.concept not in VALUES
-                and entry.kind != "route"
-                and not any(f.concept == entry.concept for f in out)
-            ):
-                fact = self.reader.fact(entry, self.unit, expr, links)
-                fact.framework = "route"
-                out.append(fact)
-        return out
 
 
 def _fixed_start(value: Expr) -> bool:

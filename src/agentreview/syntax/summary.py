@@ -7,6 +7,7 @@ own findings: it is only read where another file would otherwise be told that a 
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import Any
 
 from agentreview.detect_models import Lines, source_lines
@@ -17,9 +18,10 @@ from agentreview.syntax.patterns import chain, names
 from agentreview.syntax.reach import _CLASS_HOOKS, CONTROLS, called_by, own_and_helpers
 from agentreview.syntax.tree import Expr, Unit, expressions, statements, subexpressions
 
-FORMAT = 1
+FORMAT = 2
 MAX_BYTES = 512 * 1024
 _MAX_USES = 40
+_MAX_CONSTANTS, _MAX_PARTS = 60, 60  # of a file, of one constant
 # Methods through which an object guards: a dependency, a middleware, a permission class, an interceptor.
 _GUARDING = frozenset(
     "__call__ canActivate use intercept has_permission has_object_permission handle preHandle call".split()
@@ -66,6 +68,8 @@ def summarise(analysis: Analysis, controls: Any) -> Summary:
     for unit in module.units:
         if unit.kind != "module" and not unit.anonymous:
             out["symbols"].setdefault(unit.qualname, _symbol(analysis, unit))
+    for name, row in _constants(analysis, controls).items():
+        out["symbols"].setdefault(name, row)
     out["routers"] = {name: [_row(f) for f in facts] for name, facts in analysis.routers.items()}
     if module.language in ("typescript", "javascript"):
         out["reexports"] = sorted(
@@ -101,6 +105,39 @@ def _symbol(analysis: Analysis, unit: Unit) -> Row:
     uses.pop("", None)
     bases = [b for b in (imported(analysis, names(chain(base))) for base in unit.bases) if b]
     return [list(facts.values()), list(uses)[:_MAX_USES], bases]
+
+
+def _constants(analysis: Analysis, controls: Any) -> dict[str, Row]:
+    """What :func:`_symbol` returns, of the module's constants that a call or a list makes: middleware, chains of guards.
+
+    ``const isAuthed = t.middleware(…)`` lends what its function does, ``base.use(isAuthed)`` what its parts lend.
+    """
+    own = [f for f in analysis.own(analysis.module.root).facts if f.concept in CONTROLS]
+    out: dict[str, Row] = {}
+    for stmt in analysis.module.root.body:
+        value = stmt.value
+        if stmt.kind != "assign" or value is None or value.kind not in ("call", "list") or len(out) >= _MAX_CONSTANTS:
+            continue
+        rows = {(f.concept, f.call): _row(f) for f in own if stmt.start <= f.start < stmt.end}
+        uses: dict[str, None] = {}
+        parts = list(islice(subexpressions(value), _MAX_PARTS))
+        for name in [part.name for part in parts if part.kind == "name"]:
+            unit = analysis.names.get(name)
+            if unit is not None and unit.kind == "function":
+                found = own_and_helpers(analysis, unit)
+                rows.update({(f.concept, f.call): _row(f) for f in found if f.concept in CONTROLS})
+            elif name in out:
+                rows.update({(row[0], row[1]): row for row in out[name][0]})
+                uses.update(dict.fromkeys(out[name][1]))
+            elif imported(analysis, name):
+                uses[imported(analysis, name)] = None
+        for part in parts:
+            if part.kind in ("name", "attr"):
+                rows.update({(row[0], row[1]): row for row in controls(part)})
+        for target in stmt.targets:
+            if target.kind == "name":
+                out[target.name] = [list(rows.values()), list(uses)[:_MAX_USES], []]
+    return out
 
 
 def _row(fact: Fact) -> Row:
