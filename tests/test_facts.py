@@ -332,3 +332,38 @@ def test_every_fact_lies_in_the_file_and_names_its_unit():
             assert 0 <= fact.start <= fact.end <= size
             assert fact.unit is own.unit
     assert unit(found, "view").line == found.module.source.count("\n", 0, found.module.source.index("def view")) + 1
+
+
+def test_what_a_comprehension_and_an_iterating_method_run_over_is_what_their_variables_hold():
+    found = analysis("""
+def update(request):
+    keys = [row["id"] for row in request.data.get("rows")]
+    return list(Invoice.objects.filter(pk__in=keys))
+""")
+    [read] = facts_of(found, "update", "read")
+    assert (read.resource, read.keyed) == ("Invoice", True)
+    found = analysis(
+        """
+import express from "express";
+const router = express.Router();
+router.post("/close", async (req, res) => {
+  const { rows } = req.body;
+  res.json(await Promise.all(rows.map(({ id }) => prisma.invoice.findUnique({ where: { id } }))));
+});
+""",
+        path="src/routes.ts",
+    )
+    [read] = facts_of(found, "router.post('/close')", "read")
+    assert (read.keyed, read.single, read.alone) == (True, True, True)
+
+
+def test_a_key_beside_another_condition_is_not_alone():
+    found = analysis(
+        IMPORTS
+        + """
+def update(request, project_id, pk):
+    return Invoice.objects.get(pk=pk, project_id=project_id)
+"""
+    )
+    [read] = facts_of(found, "update", "read")
+    assert (read.keyed, read.alone) == (True, False)

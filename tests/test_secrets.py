@@ -115,6 +115,8 @@ def test_each_family_is_found_on_its_line(family):
         'integrity = "sha512-' + made(86) + '=="',
         "-----BEGIN PUBLIC KEY-----",
         'label = "Enter your password"',
+        '"api_keys": "API-Schlüssel",',
+        '"add_api_key": "APIキーを追加",',
     ],
 )
 def test_stand_ins_names_and_code_are_silent(text):

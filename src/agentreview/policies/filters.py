@@ -156,11 +156,49 @@ def passes(fact: Fact, check: Check, view: View, unit: Unit) -> bool:
             f.concept in str(value).split("|") and f.phi >= fact.phi for f in own_and_helpers(view.analysis, unit)
         ):
             return False
+        if key == "beside" and str(value) not in view.analysis.module.source:
+            return False
+        if key == "nested" and not _nested(fact, view, unit):
+            return False
         if key == "named" and not _NAMED[str(value)].search(" ".join(given_names(fact))):
             return False
         if key == "text" and not glob(str(value)).matches(fact.text if fact.text else fact.call):
             return False
     return True
+
+
+_ROUTE_ID = re.compile(r"[:{<\[](?:\w+:)?(\w+)")
+_NO_ID = frozenset("self cls this request req res response args kwargs ctx context format".split())
+
+
+def _nested(fact: Fact, view: View, unit: Unit) -> bool:
+    """Whether the address names a parent and the row, and the row is looked up by its own id and nothing else.
+
+    ``/projects/{project_id}/estimates/{estimate_id}``: a permission asked for the project says nothing about an estimate of
+    another one. Silent where the parent is compared with anything afterwards.
+    """
+    endpoint = view.analysis.endpoints.get(id(unit))
+    if not fact.alone or endpoint is None:
+        return False
+    lexicon = view.analysis.lexicon
+    named = _ROUTE_ID.findall(endpoint.path) or [p.name for p in unit.params if p.annotation is None or not p.default]
+    ids = {name for name in named if name not in _NO_ID and (lexicon.row_key(name) or lexicon.tenant_key(name))}
+    return len(ids) > 1 and not ids & _compared(unit)
+
+
+def _compared(unit: Unit) -> set[str]:
+    out: set[str] = set()
+    for stmt in own_statements(unit):
+        for expr in expressions(stmt):
+            for sub in subexpressions(expr):
+                if sub.kind == "bin" and sub.name.strip() in ("==", "!=", "===", "!==", "is", "is not", "in", "not in"):
+                    out |= {
+                        part.name
+                        for item in sub.items
+                        for part in subexpressions(item)
+                        if part.kind in ("name", "attr")
+                    }
+    return out
 
 
 # What a value is for, by the names around it: the function, the variable, the field, the keyword.

@@ -195,7 +195,8 @@ def _secrets(line: str, *, config: bool) -> Iterator[tuple[str, str]]:
 
 def _is_secret_value(name: str, value: str) -> bool:
     if (
-        _PLACEHOLDER.search(value)
+        not value.isascii()  # a word of another language: "api_key": "API-Schlüssel"
+        or _PLACEHOLDER.search(value)
         or _CODE_VALUE.match(value)
         or value.startswith(("$", "%", "{", "env(", "vault:", "sops:", "arn:", "!"))
     ):

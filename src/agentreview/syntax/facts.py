@@ -33,6 +33,7 @@ class Fact:
     phi: bool = False
     certain: bool = True
     keyed: bool = False
+    alone: bool = False  # a query with no condition but the key from the client
     scoped: bool = False
     owned: bool = False
     single: bool = False

@@ -42,7 +42,8 @@ _LIST_ONLY = frozenset(
 @dataclass(frozen=True, slots=True)
 class Predicate:
     """``keyed``: a row key comes from the client; ``request``: anything does; ``scoped``/``owned``: limited to the
-    tenant / the caller; ``single``: asks for one row; ``mentions_tenant``: a tenant key occurs at all.
+    tenant / the caller; ``single``: asks for one row; ``mentions_tenant``: a tenant key occurs at all; ``alone``: the key
+    from the client is the only condition.
     """
 
     keyed: bool = False
@@ -51,11 +52,13 @@ class Predicate:
     owned: bool = False
     single: bool = False
     mentions_tenant: bool = False
+    alone: bool = False
 
 
 def predicate(links: list[Link], evaluator: Evaluator, lexicon: Lexicon) -> Predicate:
     """Read the arguments of every call in the chain."""
     keyed = request = scoped = owned = mentions = False
+    conditions = 0
     single = any(link.name in _SINGLE for link in links if link.args is not None)
     for link in links:
         if link.name in _LIST_ONLY:
@@ -63,6 +66,7 @@ def predicate(links: list[Link], evaluator: Evaluator, lexicon: Lexicon) -> Pred
         for key, value in _pairs(_conditions(link), evaluator):
             if (key is not None and key in _LIST_ONLY) or value.kind == "dict":
                 continue  # the parts of a dict come one by one
+            conditions += value.kind != "const"
             known = evaluator.value(value)
             tenant = (key is not None and lexicon.tenant_key(key)) or (
                 value.kind in ("name", "attr", "sub", "call") and _tenantish(value, lexicon)
@@ -95,7 +99,7 @@ def predicate(links: list[Link], evaluator: Evaluator, lexicon: Lexicon) -> Pred
             if known.record and known.certain and not known.request:
                 owned = owned or known.owned
                 scoped = scoped or known.scoped
-    return Predicate(keyed, request, scoped, owned, single, mentions)
+    return Predicate(keyed, request, scoped, owned, single, mentions, keyed and conditions == 1)
 
 
 def picks(links: list[Link]) -> bool:

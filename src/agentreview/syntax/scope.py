@@ -8,7 +8,6 @@ from dataclasses import replace
 from agentreview.syntax.facts import Fact
 from agentreview.syntax.frameworks import SWITCHES
 from agentreview.syntax.names import (
-    bare_link,
     inert_type,
     last_name,
     name_expr,
@@ -285,10 +284,7 @@ class Scope(Spelling):
                 for arg in target.args:
                     bound = arg.value
                     if bound.kind == "name" and arg.name:
-                        part = self.evaluator._field(
-                            replace(value, body=False), arg.name, [bare_link("_"), bare_link(arg.name)], 1
-                        )
-                        env[bound.name] = part
+                        env[bound.name] = self.evaluator.part(value, arg.name)
                         if value.request and self.lexicon.tenant_key(arg.name):
                             self.own.tenant_inputs.append(bound)
             elif target.kind == "list":

@@ -25,7 +25,7 @@ from agentreview.syntax.sinks import (
     url_shaped,
 )
 from agentreview.syntax.tree import Arg, Expr, Stmt, Unit
-from agentreview.syntax.values import NOTHING, Evaluator, Value
+from agentreview.syntax.values import COMPREHENSIONS, NOTHING, Evaluator, Value
 
 if TYPE_CHECKING:
     from agentreview.syntax.reader import Reader
@@ -52,6 +52,10 @@ _RECORD = re.compile(
 _WORDS = re.compile(r"[\w$]+")
 _TEMPLATES = frozenset({"template", "source", "string", "template_string"})
 _FILTERS = frozenset("filter filter_by where andWhere exclude get_queryset scoped".split())
+# Methods that hand one element after the other to a function.
+_EACH = frozenset(
+    "map forEach filter find some every flatMap findIndex each each_with_index collect select reject".split()
+)
 _COMPARISONS = frozenset({"==", "!=", "===", "!==", "is", "is not", "in", "not in", "<>"})
 _CREATES = frozenset(
     "create acreate save asave add add_all merge insert insertMany createMany createManyAndReturn bulk_create abulk_create bulkCreate values bulk_insert_mappings".split()
@@ -129,7 +133,7 @@ class Spelling:
             for link in links:
                 for arg in link.args or ():
                     if arg.value.kind == "func" and arg.value.unit is not None:
-                        self.callback(arg.value.unit)
+                        self.callback(arg.value.unit, self.element(link))
             self.answers = outer
             return
         if kind == "func" and expr.unit is not None:
@@ -144,6 +148,11 @@ class Spelling:
             return
         if kind == "dict" and self.reader.answering:
             self.answering(expr.args)
+        if kind == "other" and expr.name in COMPREHENSIONS:
+            with self.evaluator.loops_of(expr):
+                for item in expr.items:
+                    self.visit(item)
+            return
         for item in expr.items:
             self.visit(item)
         for arg in expr.args:
@@ -208,13 +217,25 @@ class Spelling:
                 if arg.name and arg.value.kind == "dict" and entry.globs is not None and entry.globs.matches(arg.name):
                     members(self, entry, arg.value)
 
-    def callback(self, unit: Unit) -> None:
+    def element(self, link: Link) -> Value:
+        """What ``rows.map(row => …)`` gives its function: one of the rows."""
+        receiver = link.expr.base
+        if link.name not in _EACH or receiver is None or receiver.kind != "attr" or receiver.base is None:
+            return NOTHING
+        return replace(self.evaluator.value(receiver.base), body=False)
+
+    def callback(self, unit: Unit, element: Value = NOTHING) -> None:
         if id(unit) in self.reader.handlers:
             self.reader.read(unit)
             return
         if not unit.anonymous:
             return
         self.bind_params(unit, is_endpoint=False)
+        if element is not NOTHING and unit.params:
+            first = unit.params[0]
+            for name in (first.name, *first.names):
+                if name and self.evaluator.env.get(name, NOTHING) is NOTHING:
+                    self.evaluator.env[name] = self.evaluator.part(element, name) if name in first.names else element
         self.body(unit.body)
 
     def spelled(self, expr: Expr, links: list[Link]) -> None:
@@ -545,6 +566,7 @@ class Spelling:
         fact.keyed = found.keyed and not (fact.concept == "write" and links[-1].name in _CREATES)
         fact.scoped = found.scoped or base.scoped or held.scoped or class_rows(links)
         fact.owned = found.owned or base.owned or held.owned
+        fact.alone = fact.keyed and found.alone and not base.record and not held.record
         fact.tainted = found.request
         fact.single = fact.single or found.single
         fact.columns = written(links) if fact.concept == "write" else ()

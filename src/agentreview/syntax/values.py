@@ -9,10 +9,12 @@ not know ends the flow: a helper's result is not assumed to be PHI.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from agentreview.syntax.lexicon import Lexicon, resource_name
+from agentreview.syntax.names import bare_link
 from agentreview.syntax.patterns import Link, chain
 from agentreview.syntax.tree import Expr
 
@@ -38,6 +40,9 @@ class Value:
 
 NOTHING = Value()
 
+COMPREHENSIONS = frozenset(
+    {"generator_expression", "list_comprehension", "set_comprehension", "dictionary_comprehension"}
+)
 _PASS_ON = frozenset(
     "str repr dict list tuple sorted set vars asdict model_to_dict dumps stringify String JSON format join strip lstrip rstrip lower upper "
     "title capitalize encode decode toString trim toLowerCase toUpperCase concat to_dict dict model_dump json toJSON values copy "
@@ -98,10 +103,27 @@ class Evaluator:
         if kind == "dict":
             return self._dict(expr, depth)
         if kind == "other":
-            if expr.name in ("generator_expression", "list_comprehension", "set_comprehension"):
-                return self._union([self.value(e, depth + 1) for e in expr.items[:1]])
+            if expr.name in COMPREHENSIONS:
+                with self.loops_of(expr, depth):
+                    return self._union([self.value(e, depth + 1) for e in expr.items[:1]])
             return self._union([self.value(e, depth + 1) for e in expr.items]) if len(expr.items) == 1 else NOTHING
         return NOTHING
+
+    @contextmanager
+    def loops_of(self, expr: Expr, depth: int = 0) -> Iterator[None]:
+        """Inside a comprehension: its loop variables hold what they run over."""
+        before = dict(self.env)
+        for clause in expr.items[1:]:
+            if clause.name == "for_in_clause" and len(clause.items) > 1:
+                element = replace(self.value(clause.items[1], depth + 1), body=False)
+                for target in (clause.items[0], *clause.items[0].items):
+                    if target.kind == "name":
+                        self.env[target.name] = element
+        try:
+            yield
+        finally:
+            self.env.clear()
+            self.env.update(before)
 
     def revealed(self, expr: Expr | None) -> frozenset[tuple[str, str]]:
         """Return the labels a sink would print: fields, and whole records."""
@@ -271,11 +293,16 @@ class Evaluator:
             keyed=value.keyed,
         )
 
+    def part(self, value: Value, name: str, base: str = "_") -> Value:
+        """What a value holds under a key: ``row["name"]`` with ``base`` row, ``const { name } = row``."""
+        links = [bare_link(base), bare_link(name)]
+        return self._field(replace(value, body=False), name, links, 1)
+
     def _key(self, value: Value, link: Link) -> Value:
         if link.key is None:
             return value
         if link.key.kind == "str":
-            return self._field(replace(value, body=False), link.key.name, [link, link], 1)
+            return self.part(value, link.key.name, link.name)
         return replace(value, body=False)
 
     def _call(self, value: Value, link: Link, index: int, depth: int) -> Value:
@@ -287,7 +314,7 @@ class Evaluator:
             chosen = value.request if index else any(self.value(a.value, depth + 1).request for a in args)
             return Value(request=chosen, inert=True)
         if name == "get" and args and args[0].value.kind == "str" and index:
-            return self._field(replace(value, body=False), args[0].value.name, [link, link], 1)
+            return self.part(value, args[0].value.name, name)
         inner = [self.value(a.value, depth + 1) for a in args]
         if index and name in _RUNS:  # session.scalar(select(Patient)), result.scalar_one()
             rows = value if value.record else next((v for v in inner if v.record), None)
