@@ -68,7 +68,7 @@ staged_tree() {
     is_oid "$tree"
 }
 
-# Return only when there is no passing verdict for (base tree, tree, version): then the reviewer has to look.
+# Return only when there is no passing verdict for (base tree, tree, version, day): then the reviewer has to look.
 look_up() {
     [ -n "$VERSION_FILE" ] || return 0
     version=
@@ -82,7 +82,12 @@ look_up() {
     is_oid "$base" && [ -d "$store" ] && staged_tree "$git_dir" || return 0
     [ -f "$store/$base-$tree" ] || return 0
     { IFS= read -r word && IFS= read -r seal; } 2>/dev/null <"$store/$base-$tree" || return 0
-    [ "$word" = pass ] || return 0
+    case $word in
+        pass) ;;
+        'pass '[0-9]*) # a waiver begins or ends on that day
+            today=$(command date -u +%Y%m%d) && [ "$today" -lt "${word#pass }" ] || return 0 ;;
+        *) return 0 ;;
+    esac 2>/dev/null
     case $seal in b2:?*) ;; *) return 0 ;; esac
     find_committer
     { printf '%s\n' "$base" "$tree" pass "$committer" >"$git_dir/agentreview/judged"; } 2>/dev/null

@@ -152,6 +152,24 @@ def test_a_damaged_verdict_is_reviewed_again(gated: Gated, harm: Callable[[Path]
     assert gated.runs()[0] == REVIEWED
 
 
+@pytest.mark.parametrize(("today", "python"), [("20270221", False), ("20270222", True), ("", True), ("x", True)])
+def test_a_verdict_that_a_waiver_dates_is_looked_up_until_that_day(
+    gated: Gated, tmp_path: Path, today: str, python: bool
+) -> None:
+    gated.stage({"a.py": "good\n"})
+    gated.commit()
+    gated.undo()
+    (file,) = (gated.path / ".git/agentreview/verdicts/9.9").iterdir()
+    file.write_bytes(file.read_bytes().replace(b"pass", b"pass 20270222", 1))
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "date").write_text(f"#!/bin/sh\nprintf '%s' '{today}'\n")
+    (folder / "date").chmod(0o755)
+    gated.runs()
+    assert gated.commit(PATH=f"{folder}:{os.environ['PATH']}")[0] == 0
+    assert bool(gated.runs()) is python
+
+
 def test_a_deleted_store_costs_time_and_nothing_else(gated: Gated) -> None:
     gated.stage({"a.py": "good\n"})
     gated.commit()

@@ -17,7 +17,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("git", "diff", "store", "process", "llm", "checked", "facts", "frontends", "detect_models", "tomledit"),
     ("changes", "surroundings", "relaxations", "detect_rules", "detect_render"),
     ("snapshot", "config", "detect"),
-    ("syntax",),
+    ("syntax", "waiverfile"),
     ("policies",),
     ("agents", "worker", "anchor", "waivers", "receipts", "reporters"),
     ("triage", "console"),

@@ -18,7 +18,7 @@ from engine import engine, only
 EXAMPLES = examples()
 POLICIES = {p.id: p for p in load().policies}
 TEXTS = {p.id: (policies_dir() / f"{p.id.replace('.', '/')}.md").read_text(encoding="utf-8") for p in load().policies}
-BUILT_IN = {"conduct.gate-tampered", "secrets.hardcoded"}
+BUILT_IN = {"conduct.gate-tampered", "conduct.waiver-added", "secrets.hardcoded"}
 
 
 def example_id(example: Example) -> str:

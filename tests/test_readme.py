@@ -20,6 +20,7 @@ from agentreview.config import parse_config
 from agentreview.frontends import detect
 from agentreview.policies.load import load
 from agentreview.reporters import REPORTERS
+from agentreview.waiverfile import parse
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -84,7 +85,7 @@ def test_the_example_configuration_is_valid():
 
 
 def test_the_example_waiver_counts(repo):
-    (comment,) = blocks(section("## How a finding blocks"), "python")
+    (comment,) = blocks(section("### Waivers"), "python")
     view = "from django.http import JsonResponse\n\n\ndef show(request, pk):\n"
     view += (
         f"    {comment}    patient = Patient.objects.get(pk=pk)\n    return JsonResponse({{'name': patient.name}})\n"
@@ -94,6 +95,12 @@ def test_the_example_waiver_counts(repo):
     assert '"hipaa.audit-phi-read"' in report
     assert "does not count" not in report
     assert '"waived"' in report
+
+
+def test_the_example_of_a_waiver_entry_is_one():
+    (entry,) = blocks(section("### Waivers"), "toml")
+    found = parse(entry.encode())
+    assert (len(found.records), found.problems) == (1, ())
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,10 @@ def many(strategy):
 
 
 evidence = st.builds(Evidence, path=path, line=line, shows=text, quote=text)
-waiver = st.builds(Waiver, rule=text, path=path, line=line, reason=text, added_here=st.booleans())
+waiver = st.builds(
+    Waiver, rule=text, path=path, line=line, reason=text, added_here=st.booleans(), source=st.sampled_from(["comment", "file"]),
+    person=text, created=text, expires=text, approved_by=text,
+)  # fmt: skip
 findings = st.builds(
     Finding,
     fingerprint=text,
@@ -106,6 +109,9 @@ verdicts = st.builds(
     skipped=many(st.builds(Skipped, path=path, reason=text, detail=text)),
     rules=many(rules),
     notes=many(text),
+    until=text,
+    configuration=text,
+    configured_in=text,
     files=line,
     worktree=st.none() | path,
     branch=st.none() | path,
@@ -161,7 +167,8 @@ def test_the_report_has_the_documented_keys_and_counts():
     )
     assert list(report) == [
         *("schema", "tool", "decision", "exit_code", "base", "tree", "source", "worktree", "branch", "files_reviewed"),
-        *("summary", "findings", "runs", "skipped", "rules", "notes", "cached", "seconds"),
+        *("summary", "findings", "runs", "skipped", "rules", "notes"),
+        *("until", "configuration", "configured_in", "cached", "seconds"),
     ]
     assert report["schema"] == "agentreview/report/1"
     assert report["tool"] == {"name": "agentreview", "version": "0.1.0"}

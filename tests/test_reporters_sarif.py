@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
@@ -99,10 +100,24 @@ def test_levels_follow_severity_and_advice_is_no_error(severity, status, level):
 def test_a_waived_finding_is_suppressed_with_its_reason():
     mine = Waiver(rule="r", path="clinic/views.py", line=13, reason="the middleware audits", added_here=True)
     (suppression,) = result(verdict(waived(waiver=mine)))["suppressions"]
-    assert (suppression["kind"], suppression["status"]) == ("inSource", "accepted")
+    assert (suppression["kind"], suppression["status"]) == ("inSource", "underReview")
     assert suppression["justification"] == "the middleware audits"
     assert suppression["location"]["physicalLocation"]["region"]["startLine"] == 13
-    assert suppression["properties"] == {"addedByThisChange": True}
+    assert suppression["properties"] == {"addedByThisChange": True, "approvedBy": ""}
+
+
+def test_a_waiver_of_the_file_is_an_external_suppression_that_is_accepted_once_it_is_settled():
+    filed = Waiver(
+        rule="r", path=".agentreview/waivers.toml", line=3, reason="audited upstream", source="file",
+        person="Dana", created="2026-11-23", expires="2027-02-21",
+    )  # fmt: skip
+    (old,) = result(verdict(waived(waiver=filed)))["suppressions"]
+    assert (old["kind"], old["status"], old["justification"]) == ("external", "accepted", "audited upstream")
+    assert (old["properties"]["person"], old["properties"]["expires"]) == ("Dana", "2027-02-21")
+    (new,) = result(verdict(waived(waiver=replace(filed, added_here=True))))["suppressions"]
+    assert new["status"] == "underReview"
+    (signed,) = result(verdict(waived(waiver=replace(filed, added_here=True, approved_by="lee"))))["suppressions"]
+    assert (signed["status"], signed["properties"]["approvedBy"]) == ("accepted", "lee")
 
 
 def test_old_debt_is_unchanged():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -163,7 +164,7 @@ clinic/views.py
       164.312(b); CWE-778]
     fix: Call audit(request.user, 'read', patient) before the response.
     explain: agentreview explain b2:9f3c21ab
-    waive: removed code has no line for a comment; a person can set data.audit-removed to advisory in agentreview.toml
+    waive: agentreview waive b2:9f3c21ab --reason "<why>"
 
 1 blocked, 0 advisory, 0 waived, 0 existing, 0 skipped, 1 file reviewed
 BLOCKED: 1 finding must be cleared before this change goes in (1 high data)
@@ -266,6 +267,22 @@ def test_a_waiver_that_the_change_itself_adds_is_pointed_out():
     assert "patient_detail: audited upstream (added by this change)\n" in render(verdict(waived(waiver=mine)))
 
 
+def test_a_waiver_of_the_file_is_shown_with_its_person_and_its_end():
+    filed = Waiver(
+        rule="hipaa.audit-phi-read", path=".agentreview/waivers.toml", line=3, reason="audited upstream", source="file",
+        person="Dana <dana@clinic.example>", created="2026-11-23", expires="2027-02-21",
+    )  # fmt: skip
+    said = "patient_detail: audited upstream (Dana <dana@clinic.example>, until 2027-02-21"
+    assert said + ")\n" in render(verdict(waived(waiver=filed)))
+    signed = replace(filed, added_here=True, approved_by="lee@clinic.example")
+    assert said + ", added by this change, approved by lee@clinic.example)\n" in render(verdict(waived(waiver=signed)))
+
+
+def test_a_finding_about_a_waiver_offers_no_waiver():
+    report = render(verdict(finding(rule="conduct.waiver-added", path=".agentreview/waivers.toml")))
+    assert "waive: a person settles it, no waiver does\n" in report
+
+
 def test_many_skipped_files_are_grouped_and_the_rest_is_counted():
     many = (*(skipped(f"docs/{number}.md") for number in range(25)), skipped("x.py", "does not parse", "line 3"))
     subject = verdict(finding(), skipped=many)
@@ -334,7 +351,8 @@ def test_without_a_frame_the_excerpt_is_shown():
 
 def test_a_file_without_comments_gets_no_advice_to_write_one():
     report = render(verdict(finding(path="fixtures/patients.json", unit="")))
-    assert "waive: this kind of file has no comments; a person can set hipaa.audit-phi-read to advisory" in report
+    assert 'waive: agentreview waive b2:9f3c21ab --reason "<why>"\n' in report
+    assert "ignore[" not in report
 
 
 @pytest.mark.parametrize("reason", ["does not parse", "too large", "generated"])

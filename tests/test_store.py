@@ -39,6 +39,17 @@ def test_a_verdict_counts_only_for_its_own_trees_and_version(store: Store) -> No
     assert store.load(BASE, TREE, "1.1") is None
 
 
+def test_a_verdict_that_a_waiver_dates_holds_until_that_day(store: Store) -> None:
+    store.save(BASE, TREE, "1.0", "pass", b"{}", until="2027-02-22")
+    assert store.load(BASE, TREE, "1.0", today="2027-02-21") == ("pass", b"{}")
+    assert store.load(BASE, TREE, "1.0", today="2027-02-22") is None
+    file = verdict_file(store)
+    file.write_bytes(file.read_bytes().replace(b"20270222", b"20990222"))
+    assert store.load(BASE, TREE, "1.0", today="2027-02-21") is None, "the day is under the seal"
+    store.save(BASE, TREE, "1.0", "pass", b"{}", until="2001-01-01")
+    assert store.load(BASE, TREE, "1.0") is None, "by the clock"
+
+
 def test_a_file_copied_under_another_name_is_a_miss(store: Store) -> None:
     store.save(BASE, TREE, "1.0", "pass", b"{}")
     data = verdict_file(store).read_bytes()

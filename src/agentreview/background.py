@@ -56,20 +56,22 @@ class Reviewer:
         self.cancel()
 
     def verdict(
-        self, snapshot: Snapshot, files: Files, progress: Progress | None = None, trees: Trees | None = None
-    ) -> Verdict:
+        self, snapshot: Snapshot, files: Files, progress: Progress | None = None, trees: Trees | None = None, *,
+        today: str, accepted: Mapping[str, str] | None = None,
+    ) -> Verdict:  # fmt: skip
         """Return the verdict of a snapshot under the configuration in ``files`` (path -> content).
 
-        ``trees`` answers the child when it asks for other files of the reviewed trees.
+        ``trees`` answers the child when it asks for other files of the reviewed trees; ``today`` and ``accepted`` are
+        the terms of waivers.
 
         Raises what the review raises (ConfigError …), and IncompleteError when the child died.
         """
         if not self.pid:
             from agentreview.compute import compute
 
-            return compute(snapshot, files, progress, trees)
+            return compute(snapshot, files, progress, trees, today=today, accepted=accepted)
         try:
-            _send(self.to_child, (snapshot, dict(files), progress is not None, trees is not None))
+            _send(self.to_child, (snapshot, dict(files), progress is not None, trees is not None, today, accepted))
             while (message := _receive(self.from_child)) is not None:
                 kind, value = message
                 if kind == "verdict":
@@ -115,12 +117,12 @@ def _serve(pipe: int, answer: int) -> None:
     message = _receive(pipe)
     if message is None:
         return
-    snapshot, files, wants_progress, has_trees = message
+    snapshot, files, wants_progress, has_trees, today, accepted = message
     report = (lambda done, total: _send(answer, ("progress", (done, total)))) if wants_progress else None
     if failed is None:
         try:
             trees = _Asking(pipe, answer) if has_trees else None
-            _send(answer, ("verdict", compute(snapshot, files, report, trees)))
+            _send(answer, ("verdict", compute(snapshot, files, report, trees, today=today, accepted=accepted)))
         except Exception as error:  # noqa: BLE001 - a bug must reach the parent, which reports it in one line
             failed = _carried(error)
     if failed is not None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from agentreview.commands import explain, facts, policies, run, setup
+from agentreview.commands import explain, facts, policies, run, setup, waive
 from agentreview.commands.shared import CONTEXT, emit
 from agentreview.console import discard_output, guarded
 from agentreview.errors import ExitCode, UsageError
@@ -89,6 +89,7 @@ for _command in (
     facts.group,
     policies.group,
     explain.command,
+    waive.command,
     setup.doctor_command,
     setup.demo_command,
     setup.hook_command,

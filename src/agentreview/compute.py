@@ -8,8 +8,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from agentreview import waivers
-from agentreview.anchor import anchor
+from agentreview import waiverfile, waivers
+from agentreview.anchor import anchor, fingerprint
 from agentreview.config import CONFIG_NAME, PYPROJECT_NAME, Config, Level, load_config
 from agentreview.errors import ConfigError
 from agentreview.model import (
@@ -25,11 +25,13 @@ from agentreview.model import (
     Status,
     Verdict,
 )
+from agentreview.policies.checks import VERSION_FORMS
 from agentreview.policies.compare import Claimed, Engine, built_in
-from agentreview.policies.load import Catalogue, load
+from agentreview.policies.load import GUARD_FORMS, Catalogue, load
 from agentreview.policies.run import review_changes
 from agentreview.syntax import SKIP_REASONS
 from agentreview.triage import decide, order, settle
+from agentreview.waiverfile import WAIVERS_NAME
 from agentreview.worker import review_in_workers
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]
 WHOLE = "the project's facts as a whole"
+_NO_TERMS = waivers.Terms(today="")  # nothing read from a file, so nothing expires
 
 
 def warm() -> None:
@@ -47,11 +50,19 @@ def warm() -> None:
 
 
 def compute(
-    snapshot: Snapshot, files: Mapping[str, bytes], progress: Progress | None = None, trees: Trees | None = None
-) -> Verdict:
-    """Review under the configuration in ``files`` (path -> content). Raises ConfigError for a mistake in it."""
+    snapshot: Snapshot, files: Mapping[str, bytes], progress: Progress | None = None, trees: Trees | None = None, *,
+    today: str, accepted: Mapping[str, str] | None = None,
+) -> Verdict:  # fmt: skip
+    """Review under the configuration and the waivers in ``files`` (path -> content). ConfigError for a mistake there.
+
+    ``today`` (ISO, UTC) decides which waivers have expired; ``accepted``: :class:`agentreview.waivers.Terms`.
+    """
     config = load_config(files.get, known_policies=load().ids())
-    return review_snapshot(snapshot, config, progress, guard=_guard(snapshot, files, config), trees=trees)
+    guard = _guard(snapshot, files, config)
+    terms = waivers.Terms(today=today, max_days=guard.waivers.max_days, accepted=accepted)
+    return review_snapshot(
+        snapshot, config, progress, guard=guard, trees=trees, terms=terms, waiver_file=files.get(WAIVERS_NAME)
+    )
 
 
 def _guard(snapshot: Snapshot, files: Mapping[str, bytes], config: Config) -> Config:
@@ -70,6 +81,7 @@ def _guard(snapshot: Snapshot, files: Mapping[str, bytes], config: Config) -> Co
 
 def review_snapshot(
     snapshot: Snapshot, config: Config, progress: Progress | None = None, *, guard: Config | None = None, trees: Trees | None = None,
+    terms: waivers.Terms = _NO_TERMS, waiver_file: bytes | None = None,
 ) -> Verdict:  # fmt: skip
     """Compute the verdict of a snapshot: policies, anchoring, waivers, triage.
 
@@ -78,7 +90,8 @@ def review_snapshot(
     started = time.perf_counter()
     catalogue = load()
     engine = Engine(catalogue, config, guard)
-    guards = {p.id for p in catalogue.policies if any(check.form == "gate" for check in p.checks)}
+    guards = {p.id for p in catalogue.policies if any(check.form in GUARD_FORMS for check in p.checks)}
+    files = _waiver_files(snapshot, waiver_file, engine)  # read first: a mistake in it needs no review
     look = partial(_around, trees, snapshot) if trees is not None else None
     reviewed = review_changes(
         snapshot.changes, engine, lambda changes, run: review_in_workers(changes, run, progress), look
@@ -86,8 +99,16 @@ def review_snapshot(
     rules = {p.id: p.rule for p in catalogue.policies}
     shown = [c for c in reviewed.claims if c.touched]
     findings, unanchored = _anchored(snapshot, shown, rules)
+    unread = {s.path for s in reviewed.skipped} | {path for path, _ in reviewed.failed}
+    files = replace(files, looked_at=frozenset(files.looked_at) - unread)
     inline = [w for change in snapshot.changes for w in waivers.find(change)]
-    waived, notes = waivers.apply(findings, inline)
+    applied = waivers.apply(findings, inline, terms, files, _seen(c for c in reviewed.claims if not c.touched))
+    waived = [f for f in applied.findings if not _is_settled(f, files, terms)]
+    if engine.guard.level(waivers.RULE) is not Level.OFF and waivers.RULE in rules:
+        said, _ = _anchored(
+            snapshot, (Claimed(claim, n, existing=False) for n, claim in enumerate(applied.granted, 1)), rules
+        )
+        waived += said
     settled = order(settle(f, engine.guard if f.rule in guards else config) for f in waived)
     failed = [f"{path}: {reason}" for path, reason in (*reviewed.failed, *unanchored)]
     runs = []
@@ -104,9 +125,47 @@ def review_snapshot(
     used = {f.rule for f in settled}
     return Verdict(
         decision=decide(settled, runs), base=snapshot.base, tree=snapshot.tree, findings=settled, runs=tuple(runs), skipped=_described(reviewed.skipped),
-        rules=tuple(rules[r] for r in sorted(used)), notes=(*notes, *_unsettled((f for f in settled if f.rule not in guards), config, catalogue), *_elsewhere(len(reviewed.claims) - len(shown))), files=reviewed.files,
+        rules=tuple(rules[r] for r in sorted(used)), notes=(*applied.notes, *_unsettled((f for f in settled if f.rule not in guards), config, catalogue), *_elsewhere(len(reviewed.claims) - len(shown))), files=reviewed.files,
+        until=applied.until, configuration=config.digest, configured_in=config.path or "",
         worktree=snapshot.worktree, branch=snapshot.branch, source=snapshot.source, seconds=round(time.perf_counter() - started, 3),
     )  # fmt: skip
+
+
+def _waiver_files(snapshot: Snapshot, data: bytes | None, engine: Engine) -> waivers.Files:
+    """Both versions of the waivers file, and what in the change a waiver may have been about."""
+    touched = [c for c in snapshot.changes if WAIVERS_NAME in (c.path, c.old_path)]
+    held = next((c.content_before(WAIVERS_NAME) for c in touched), None) if touched else data
+    try:
+        before = waiverfile.parse(held)
+    except ConfigError:
+        before = waiverfile.Waivers()
+    moved = {c.old_path: c.path for c in snapshot.changes if c.old_path}
+    deleted = {c.path: "" for c in snapshot.changes if c.status == "D"}
+    return waivers.Files(
+        before=before,
+        after=waiverfile.parse(data),
+        touched=bool(touched),
+        standing=frozenset(p.id for p in engine.policies if all(check.form in VERSION_FORMS for check in p.checks)),
+        looked_at=frozenset(c.path for c in snapshot.changes if c.after is not None),
+        gone={**moved, **deleted},
+    )
+
+
+def _seen(claims: Iterable[Claimed]) -> list[waivers.Seen]:
+    return [
+        waivers.Seen(
+            fingerprint=fingerprint(c.claim.rule, c.claim.path, c.claim.unit, c.claim.identity, c.occurrence),
+            rule=c.claim.rule, path=c.claim.path, start_line=c.claim.start_line, end_line=c.claim.end_line,
+        )
+        for c in claims
+    ]  # fmt: skip
+
+
+def _is_settled(finding: Finding, files: waivers.Files, terms: waivers.Terms) -> bool:
+    """Whether this says that the change adds an entry to the waivers file that an approver has signed for."""
+    if finding.rule != waivers.RULE or finding.path != WAIVERS_NAME:
+        return False
+    return any(r.line == finding.start_line and r.id in (terms.accepted or {}) for r in files.after.records)
 
 
 def _around(trees: Trees, snapshot: Snapshot) -> Around:

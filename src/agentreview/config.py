@@ -7,6 +7,7 @@ whatever is not understood is an error that names the line and the nearest valid
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, fields
 from enum import Enum
@@ -26,11 +27,13 @@ __all__ = [
     "Config",
     "Level",
     "Limits",
+    "Waiving",
     "config_relaxations",
     "document",
     "file_layout",
     "has_table",
     "load_config",
+    "load_toml",
     "matches",
     "parse_config",
 ]
@@ -66,11 +69,25 @@ class Limits:
     file_seconds: float = 5.0
 
 
+_APPROVER = re.compile(r"[^\s@<>,]+@[^\s@<>,]+|SHA256:[A-Za-z0-9+/]{43}=?|[0-9A-F]{40}(?:[0-9A-F]{24})?")
 _LIMIT_RANGES = {
     "max_file_bytes": (1, 64 * 1024 * 1024),
     "max_lines": (1, 1_000_000),
     "file_seconds": (0.01, 600),
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiving:
+    """Who may accept a finding, and for how long.
+
+    ``approvers``: e-mail addresses and key fingerprints whose signature settles a new waiver in CI. ``on_new`` says
+    what the local gate does with a waiver that the change itself adds: ``advise`` (say it) or ``block``.
+    """
+
+    max_days: int = 365
+    approvers: tuple[str, ...] = ()
+    on_new: str = "advise"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +103,7 @@ class Config:
     exclude: tuple[str, ...] = ()
     facts: Facts = field(default=Facts())
     limits: Limits = field(default=Limits())
+    waivers: Waiving = field(default=Waiving())
     path: str | None = None
     digest: str = digest({})
 
@@ -146,6 +164,12 @@ def file_layout(data: bytes, path: str) -> tuple[str, Layout]:
     return text, layout(text, lambda quoted: str(tomli.loads("k=" + quoted)["k"]))
 
 
+def load_toml(data: bytes, path: str) -> tuple[Any, Reader]:
+    """Return what a TOML file holds, and what checks it. Raises ConfigError with the line when it is not TOML."""
+    text = _decode(data, path)
+    return _load(text, path), _reader(text, path, ())
+
+
 def _reader(text: str, path: str, base: tuple[str, ...]) -> Reader:
     def locate() -> dict[KeyPath, int]:
         import tomli
@@ -198,7 +222,7 @@ def has_table(data: bytes) -> bool:
 
 
 def _config(reader: Reader, document: Any, known_policies: Collection[str]) -> Config:
-    reader.table(document, (), ("block_at", "exclude", "packs", "policies", "facts", "limits"))
+    reader.table(document, (), ("block_at", "exclude", "packs", "policies", "facts", "limits", "waivers"))
     known_packs = dict.fromkeys(policy.partition(".")[0] for policy in sorted(known_policies))
     block_at = reader.choice(document.get("block_at", "high"), ("block_at",), tuple(one.value for one in Severity))
     return Config(
@@ -208,6 +232,7 @@ def _config(reader: Reader, document: Any, known_policies: Collection[str]) -> C
         policies=_levels(reader, document.get("policies", {}), "policies", "policy", known_policies),
         facts=_facts(reader, document.get("facts", {})),
         limits=_limits(reader, document.get("limits", {})),
+        waivers=_waiving(reader, document.get("waivers", {})),
         path=reader.path,
         digest=digest(document),
     )
@@ -231,6 +256,23 @@ def _limits(reader: Reader, value: Any) -> Limits:
         for name, number in table.items()
     }
     return Limits(**checked)
+
+
+def _waiving(reader: Reader, value: Any) -> Waiving:
+    table = reader.table(value, ("waivers",), ("max_days", "approvers", "on_new"))
+    approvers = reader.strings(table.get("approvers", []), ("waivers", "approvers"))
+    for index, approver in enumerate(approvers):
+        if not _APPROVER.fullmatch(approver):
+            reader.fail(
+                ("waivers", "approvers", index),
+                f"{shown(approver)} is neither an e-mail address nor the fingerprint of a key",
+                'Write "dana@clinic.example", "SHA256:…" as ssh-keygen -l prints it, or the 40 digits of a gpg key',
+            )
+    return Waiving(
+        max_days=reader.number(table.get("max_days", 365), ("waivers", "max_days"), 1, 3650, whole=True),
+        approvers=approvers,
+        on_new=reader.choice(table.get("on_new", "advise"), ("waivers", "on_new"), ("advise", "block")),
+    )
 
 
 def _facts(reader: Reader, value: Any) -> Facts:

@@ -29,6 +29,11 @@ _HEAD = """\
 # max_lines = 20000
 # file_seconds = 5.0
 
+[waivers]
+# max_days = 365               # the longest time for which a finding may be accepted
+# approvers = ["dana@clinic.example"]    # whose signature settles a new waiver in CI
+# on_new = "advise"            # advise | block: what the hooks do with a waiver that the change itself adds
+
 # ---- Facts about this project -------------------------------------------------------------------------
 # Written by detection: a proposal, each value below the place that shows it. Read them, correct them, then put your
 # name into confirmed_by. Confirming says: these names are right, and what is not listed does not count.

@@ -257,6 +257,18 @@ def config_values(repo: Repository, key: str) -> tuple[ConfigValue, ...]:
     return tuple(ConfigValue(scope=s, origin=o, value=v) for s, o, v in zip(fields, fields, fields, strict=False))
 
 
+def identity(repo: Repository) -> str:
+    """Return ``Name <address>`` of whoever commits here. Raises UsageError when git does not know."""
+    status, out, error = attempt(repo, "var", "GIT_COMMITTER_IDENT")
+    person = text(out).rpartition("> ")[0]
+    if status or not person:
+        raise UsageError(
+            f"git does not know who you are: {complaint(error)}",
+            fix='Tell it: git config user.name "…" and git config user.email …',
+        )
+    return shown(f"{person}>")
+
+
 def text(data: bytes) -> str:
     """Decode git's bytes so that any file name survives the round trip."""
     return data.decode("utf-8", "surrogateescape")

@@ -181,13 +181,22 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiver:
-    """A finding somebody accepted, with the reason. ``added_here``: the change under review added the waiver."""
+    """Why a finding is accepted, and where that is said: in a comment beside the code, or in the waivers file.
+
+    ``added_here``: the change under review added the waiver, or it now covers a finding that it did not cover before.
+    ``approved_by`` is who settled that with a signature. Dates are ISO, "" in a comment; so is ``person``.
+    """
 
     rule: str
     path: str
     line: int
     reason: str
     added_here: bool = False
+    source: str = "comment"  # or "file"
+    person: str = ""
+    created: str = ""
+    expires: str = ""
+    approved_by: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -273,5 +282,8 @@ class Verdict:
     branch: str | None = None
     source: str = "index"
     version: str = ""
+    until: str = ""  # the first day on which a waiver begins or ends, and the answer may be another one; "" = never
+    configuration: str = ""  # digest of the settings it was judged by
+    configured_in: str = ""  # the file they came from, "" for the defaults
     cached: bool = False
     seconds: float = field(default=0.0, compare=False)

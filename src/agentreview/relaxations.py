@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .config import Config, Limits
+    from .config import Config, Limits, Waiving
     from .facts import Facts
 
 CLEARS: tuple[str, ...] = (
@@ -66,7 +66,12 @@ _STRICTNESS: dict[str, dict[str, int]] = {
 
 def relaxations(old: Config, new: Config) -> tuple[str, ...]:
     """One sentence each, in a stable order. Values were checked to be printable when they were read."""
-    return (*_levels(old, new), *_limits(old.limits, new.limits), *_facts(old.facts, new.facts))
+    return (
+        *_levels(old, new),
+        *_limits(old.limits, new.limits),
+        *_waiving(old.waivers, new.waivers),
+        *_facts(old.facts, new.facts),
+    )
 
 
 def _levels(old: Config, new: Config) -> Iterator[str]:
@@ -90,6 +95,14 @@ def _limits(old: Limits, new: Limits) -> Iterator[str]:
         before, after = getattr(old, name), getattr(new, name)
         if after < before:
             yield f"limits.{name} lowered from {before:g} to {after:g}: more files are skipped"
+
+
+def _waiving(old: Waiving, new: Waiving) -> Iterator[str]:
+    if new.max_days > old.max_days:
+        yield f"waivers.max_days raised from {old.max_days} to {new.max_days}"
+    yield from (f"waivers.approvers now lists '{one}'" for one in new.approvers if one not in old.approvers)
+    if (old.on_new, new.on_new) == ("block", "advise"):
+        yield "waivers.on_new lowered from block to advise"
 
 
 def _facts(old: Facts, new: Facts) -> Iterator[str]:

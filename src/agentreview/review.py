@@ -1,7 +1,7 @@
 """Review a change and record the verdict: the only module that knows the edges and the core.
 
 :func:`judge_index` is what hooks and the command line call: look the verdict up, else have it reviewed (:mod:`agentreview.background`), then keep it.
-The verdict is a function of (base tree, tree, version): configuration and waivers are in the tree.
+The verdict is a function of (base tree, tree, version, date): configuration and waivers are in the tree, waivers expire.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]
 CONFIGURATION = ("agentreview.toml", "pyproject.toml")
+WAIVERS = ".agentreview/waivers.toml"
 LAST = "last.json"  # per worktree: the last verdict, for `agentreview explain`
 
 
@@ -91,22 +92,23 @@ def _judge(
 
     version = engine_version()
     store = Store(repo.store_dir, repo.state_dir)
-    known = None if fresh else _known(store, base, tree, version)
+    today = utc_date()
+    known = None if fresh else _known(store, base, tree, version, today)
     if known is not None:
         verdict = replace(known, cached=True, worktree=repo.root, branch=branch, source=source)
     else:
         from agentreview.git import read_files
 
-        files = read_files(repo, tree, CONFIGURATION)
+        files = read_files(repo, tree, (*CONFIGURATION, WAIVERS))
         limit = _size_limit(files)
         if snapshot is None or limit is not None:
             snapshot = _snapshot(repo, base, tree, branch, source, limit)
         from agentreview.surroundings import GitTrees
 
         trees = GitTrees(repo, version)
-        verdict = replace(reviewer.verdict(snapshot, files, progress, trees), version=version)
+        verdict = replace(reviewer.verdict(snapshot, files, progress, trees, today=today), version=version)
         if verdict.decision is not Decision.INCOMPLETE:  # what could not be reviewed may be reviewable next time
-            warning = store.save(base, tree, version, verdict.decision.value, _body(verdict))
+            warning = store.save(base, tree, version, verdict.decision.value, _body(verdict), until=verdict.until)
             if warning:
                 verdict = replace(verdict, notes=(*verdict.notes, warning))
     _remember(repo, verdict)
@@ -130,6 +132,13 @@ def _size_limit(files: Mapping[str, bytes]) -> int | None:
     return load_config(files.get, known_policies=load().ids()).limits.max_file_bytes
 
 
+def utc_date() -> str:
+    """Today, as ISO text: waivers expire on the same day everywhere."""
+    import time
+
+    return time.strftime("%Y-%m-%d", time.gmtime())
+
+
 def read_config(repo: Repository, tree: str) -> Config:
     """Read the configuration of a tree. Raises ConfigError for a mistake in it."""
     from agentreview.config import load_config
@@ -149,8 +158,8 @@ def _body(verdict: Verdict) -> bytes:
     return dumps(verdict).encode("ascii")
 
 
-def _known(store: Store, base: str, tree: str, version: str) -> Verdict | None:
-    found = store.load(base, tree, version)
+def _known(store: Store, base: str, tree: str, version: str, today: str) -> Verdict | None:
+    found = store.load(base, tree, version, today=today)
     if found is None:
         return None
     from agentreview.reporters.jsonreport import loads

@@ -3,7 +3,7 @@
 Shared by all worktrees, one immutable file per judged change::
 
     <git common dir>/agentreview/verdicts/<version>/<base tree>-<tree>
-        pass | block
+        pass | block          or, where a waiver begins or ends on a day: pass 20270222
         b2:<seal of the key, the decision and the report>
         <report JSON>
 
@@ -33,6 +33,7 @@ STALE_SECONDS = 86_400.0  # temporary files of killed processes
 _OID = re.compile(r"[0-9a-f]{40,64}")
 _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+_-]*")
 _JUDGED = re.compile(rb"([0-9a-f]{40,64})\n([0-9a-f]{40,64})\n(pass|block|incomplete)\n([0-9]{1,18})\n")
+_DAY = re.compile(r"[0-9]{8}")
 _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
 
 
@@ -53,30 +54,39 @@ class Store:
     store_dir: str
     state_dir: str
 
-    def load(self, base: str, tree: str, version: str) -> tuple[str, bytes] | None:
-        """Return the decision (``pass`` or ``block``) and the report bytes, or None when there is any doubt."""
+    def load(self, base: str, tree: str, version: str, *, today: str = "") -> tuple[str, bytes] | None:
+        """Return the decision (``pass`` or ``block``) and the report bytes, or None when there is any doubt.
+
+        ``today`` is an ISO date, by default the clock's: a verdict is doubtful from the day it was kept ``until``.
+        """
         path = self._path(base, tree, version)
         data = _read(path) if path else None
         if data is None:
             return None
         word, _, rest = data.partition(b"\n")
         seal, _, body = rest.partition(b"\n")
-        decision = word.decode("ascii", "replace")
-        if decision not in {Decision.PASS.value, Decision.BLOCK.value}:
+        line = word.decode("ascii", "replace")
+        decision, dated, until = line.partition(" ")
+        if decision not in {Decision.PASS.value, Decision.BLOCK.value} or (dated and not _DAY.fullmatch(until)):
             return None
-        if seal.decode("ascii", "replace") != _seal(base, tree, version, decision, body):
+        if seal.decode("ascii", "replace") != _seal(base, tree, version, line, body):
+            return None
+        if until and (today or time.strftime("%Y-%m-%d", time.gmtime())).replace("-", "") >= until:
             return None
         return decision, body
 
-    def save(self, base: str, tree: str, version: str, decision: str, body: bytes) -> str | None:
+    def save(self, base: str, tree: str, version: str, decision: str, body: bytes, *, until: str = "") -> str | None:
         """Keep a verdict; returns a one-line warning when that was not possible, None otherwise.
 
-        INCOMPLETE is never kept: what could not be reviewed may be reviewable next time.
+        INCOMPLETE is never kept: what could not be reviewed may be reviewable next time. ``until`` is the first day
+        (ISO) on which the verdict may be another one.
         """
         word = Decision(decision).value
         path = self._path(base, tree, version)
         if word == Decision.INCOMPLETE.value or path is None:
             return None
+        if until:
+            word += f" {until.replace('-', '')}"
         head = f"{word}\n{_seal(base, tree, version, word, body)}\n".encode("ascii")
         try:
             _write(path, head + body)
@@ -136,8 +146,8 @@ class Store:
         return Path(self.store_dir, "verdicts", version, f"{base}-{tree}")
 
 
-def _seal(base: str, tree: str, version: str, decision: str, body: bytes) -> str:
-    return digest("\n".join((base, tree, version, decision, "")).encode("ascii") + body)
+def _seal(base: str, tree: str, version: str, line: str, body: bytes) -> str:
+    return digest("\n".join((base, tree, version, line, "")).encode("ascii") + body)
 
 
 def _read(path: Path) -> bytes | None:

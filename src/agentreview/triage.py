@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from agentreview.config import Config, Level
 from agentreview.model import AgentRun, Confidence, Decision, Finding, Origin, Outcome, Status
+from agentreview.waivers import RULE
 
 
 def settle(finding: Finding, config: Config) -> Finding:
@@ -16,7 +17,8 @@ def settle(finding: Finding, config: Config) -> Finding:
     if finding.origin is Origin.EXISTING:
         return replace(finding, status=Status.EXISTING)
     blocks = (
-        finding.confidence is Confidence.HIGH
+        not (finding.rule == RULE and config.waivers.on_new == "advise")
+        and finding.confidence is Confidence.HIGH
         and finding.severity.rank >= config.block_at.rank
         and config.level(finding.rule) is Level.ON
     )

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 TAG = "b2:"
 LISTED = 6
+WAIVER_ADDED = "conduct.waiver-added"
 
 
 @click.command("explain", context_settings=CONTEXT, short_help="A finding of the last review in full, or a policy.")
@@ -45,18 +46,23 @@ def command(*, name: str, worktree: str | None) -> int:
         if name.startswith(TAG):
             raise
         raise unknown("policy", name, catalogue.ids(), more=f" (no findings here: {error.message})") from error
-    verdict, finding = _finding(repo, name, sorted(catalogue.ids()))
+    verdict, finding = named_finding(repo, name, sorted(catalogue.ids()))
     lines = _explained(finding, verdict, find(catalogue, finding.rule), _config(repo), width(sys.stdout))
     emit("\n".join(lines) + "\n")
     return int(ExitCode.PASS)
 
 
-def _finding(repo: Repository, name: str, policies: list[str]) -> tuple[Verdict, Finding]:
-    """Return the finding of the last review that ``name`` names. Raises UsageError when there is not exactly one."""
+def named_finding(repo: Repository, name: str, policies: list[str]) -> tuple[Verdict, Finding]:
+    """Return the finding of the last review that ``name`` names. Raises UsageError when there is not exactly one.
+
+    ``policies`` are names that would have done as well.
+    """
     from agentreview.reporters.summary import handles
     from agentreview.review import last_verdict
 
     verdict = last_verdict(repo)
+    if verdict is None and not policies:
+        raise UsageError("this worktree has no finished review, so no findings", fix="Run agentreview first")
     if verdict is None:
         raise unknown("policy", name, policies, more=". This worktree has no finished review: run agentreview first")
     wanted = TAG + name.removeprefix(TAG).lower()
@@ -69,7 +75,7 @@ def _finding(repo: Repository, name: str, policies: list[str]) -> tuple[Verdict,
         more = f"; and {len(found) - LISTED} more" if len(found) > LISTED else ""
         raise UsageError(f"{name} names {len(found)} findings: {listed}{more}", fix="Give more characters")
     raise unknown(
-        "finding or policy",
+        "finding or policy" if policies else "finding",
         name,
         [*handle.values(), *policies],
         more=f" The last review here has {len(handle)} findings: agentreview -v lists them",
@@ -87,7 +93,7 @@ def _explained(
     finding: Finding, verdict: Verdict, policy: Policy | None, config: Config | None, columns: int
 ) -> Iterator[str]:
     """Lay a finding out for a terminal: everything that is known about it."""
-    from agentreview.reporters.summary import bucket, citations
+    from agentreview.reporters.summary import bucket, citations, waived_by
     from agentreview.reporters.text import code, escape
 
     yield escape(f"{finding.rule}: {finding.title}")
@@ -108,7 +114,7 @@ def _explained(
     yield f"reviewed    {escape(verdict.source)}, tree {escape(verdict.tree[:12])}"
     if finding.waiver is not None:
         reason = escape(finding.waiver.reason) or "no reason given"
-        yield f"waived      {escape(finding.waiver.path)}:{finding.waiver.line}: {reason}"
+        yield f"waived      {escape(finding.waiver.path)}:{finding.waiver.line}: {reason}{escape(waived_by(finding.waiver))}"
     if finding.evidence:
         yield ""
         yield "Evidence"
@@ -143,6 +149,8 @@ def _because(finding: Finding, config: Config | None) -> str:
         return "somebody accepted it, with a reason"
     if finding.status is Status.BLOCKING:
         return "this change makes it, and it is certain enough to refuse the commit"
+    if finding.rule == WAIVER_ADDED:
+        return "a person settles it; [waivers] on_new decides whether it blocks here"
     if finding.origin is Origin.EXISTING:
         return "it was there before this change, so it does not block"
     if config is not None and config.level(finding.rule) is Level.ADVISORY:
@@ -158,7 +166,12 @@ def _settling(finding: Finding, policy: Policy | None, config: Config | None) ->
     from agentreview.reporters.text import comment
 
     if finding.status is Status.WAIVED:
-        yield "- Nothing: it is waived. Remove the comment to have it back."
+        where = finding.waiver.path if finding.waiver and finding.waiver.source == "file" else "the comment"
+        yield f"- Nothing: it is waived. Remove it from {where} to have it back."
+        return
+    if finding.rule == WAIVER_ADDED:
+        yield "- Fix what is waived, and remove the waiver."
+        yield "- Or a person decides: an approver of [waivers] signs the commit that adds it, or it is on the base branch before."
         return
     yield "- Fix it as above, stage the fix, and review again."
     if finding.hit is Hit.SUSPECT and finding.needs:
@@ -171,5 +184,4 @@ def _settling(finding: Finding, policy: Policy | None, config: Config | None) ->
     if words is not None and finding.side != "before":
         place = f"on line {finding.start_line} or the line above"
         yield f"- Accept it, for a reason a reader can check, {place}:\n    {words}"
-    else:
-        yield f"- Accept it: a person sets {finding.rule} to advisory in agentreview.toml."
+    yield f"- Accept it until a day, in your name:\n    agentreview waive {finding.fingerprint[:11]} --reason …"

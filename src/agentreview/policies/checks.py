@@ -176,3 +176,4 @@ _FORMS: dict[str, Callable[[Policy, Check, View], Iterator[Claim]]] = {
     "memo": memo,
     "job": job,
 }
+VERSION_FORMS = frozenset(_FORMS)  # what looks at one whole version of a file, not only at what a change does to it

@@ -37,11 +37,13 @@ FORMS = frozenset(
             "match",
             "loosened",
             "weakened",
+            "waived",
         ),
         *("unique", "plain-column", "order", "grown", "suppressed", "fixture", "lines", "untested", "memo", "job"),
     }
 )
-_FORMAT = 5  # of the compiled cache
+GUARD_FORMS = frozenset({"gate", "waived"})  # judged by the configuration the change started from
+_FORMAT = 6  # of the compiled cache
 _KEYS = frozenset("id title severity cwe references needs fix checks skip superseded_by".split())
 _CHECK_KEYS = frozenset(
     "form hit in when require unless message from into concepts siblings language rule severity fix lines files silent".split()

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from agentreview.config import Level
 from agentreview.globs import matches
 from agentreview.model import Claim, FileChange, Skipped
-from agentreview.policies import gate, lines, secrets
+from agentreview.policies import gate, lines, secrets, waived
 from agentreview.policies.compare import Claimed, Engine, FileResult, review_file
-from agentreview.policies.load import Policy
+from agentreview.policies.load import GUARD_FORMS, Policy
 from agentreview.policies.nearby import Nearby
 from agentreview.policies.paths import path_classes
 from agentreview.policies.removed import Removal
@@ -69,6 +69,8 @@ def review_changes(
                 found: Iterable[Claim]
                 if check.form == "gate":
                     found = gate.scan(policy, check, change, engine.catalogue.ids())
+                elif check.form == "waived":
+                    found = waived.scan(policy, check, change)
                 elif check.form == "secrets" and change not in excluded:
                     found = secrets.scan(policy, check, change)
                 elif check.form == "lines" and change not in excluded:
@@ -90,15 +92,19 @@ def review_changes(
     for result in results:
         claims.extend(c for c in result.claims if not (tested and c.claim.rule in untested))
     claims.extend(_not_moved(results))
-    skipped = [Skipped(path=c.path, reason="excluded") for c in excluded]
+    skipped = [Skipped(path=c.path, reason="excluded", detail=_by(c.path, engine.config.exclude)) for c in excluded]
     skipped.extend(r.skipped for r in results if r.skipped is not None)
     failed = tuple((r.path, r.failed) for r in results if r.failed)
     return Reviewed(tuple(claims), tuple(skipped), failed, sum(r.reviewed for r in results))
 
 
+def _by(path: str, globs: Sequence[str]) -> str:
+    return f"by exclude = '{next(one for one in globs if matches(path, (one,)))}'"
+
+
 def _guards(engine: Engine) -> tuple[Policy, ...]:
     """Policies over the gate itself that the change's own configuration switches off, and the one before did not."""
-    kept = tuple(p for p in engine.catalogue.policies if any(check.form == "gate" for check in p.checks))
+    kept = tuple(p for p in engine.catalogue.policies if any(check.form in GUARD_FORMS for check in p.checks))
     return tuple(p for p in kept if p not in engine.policies and engine.guard.level(p.id) is not Level.OFF)
 
 

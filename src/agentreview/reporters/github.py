@@ -22,6 +22,7 @@ from agentreview.reporters.summary import (
     questions,
     skipped_by_reason,
     unfinished,
+    waived_by,
 )
 from agentreview.reporters.text import defuse, escape
 
@@ -87,9 +88,7 @@ def _message(finding: Finding, handle: str) -> str:
     where = f" (line {finding.start_line} before this change)" if finding.side == "before" else ""
     parts = [
         finding.message + where,
-        f"Waived{' by this change' if finding.waiver.added_here else ''}: {finding.waiver.reason}"
-        if finding.waiver
-        else "",
+        f"Waived{waived_by(finding.waiver)}: {finding.waiver.reason}" if finding.waiver else "",
         f"Why: {finding.why}" if finding.why else "",
         f"[{cited}]" if cited else "",
         f"Fix: {finding.fix}" if finding.fix else "",

@@ -159,6 +159,12 @@ def _side(value: Any, where: str) -> str:
     return str(value)
 
 
+def _source(value: Any, where: str) -> str:
+    if value not in ("comment", "file"):
+        raise ValueError(f"{where}: neither comment nor file")
+    return str(value)
+
+
 def _enum(kind: type[Enum]) -> Read:
     return lambda value, _where: kind(value)  # raises ValueError itself, also for unhashable values
 
@@ -219,7 +225,18 @@ _SHAPES: dict[type, dict[str, Read]] = {
         "waiver": _optional(_record(Waiver)),
     },
     Evidence: {"path": _text, "line": _number, "shows": _text, "quote": _text},
-    Waiver: {"rule": _text, "path": _text, "line": _number, "reason": _text, "added_here": _flag},
+    Waiver: {
+        "rule": _text,
+        "path": _text,
+        "line": _number,
+        "reason": _text,
+        "added_here": _flag,
+        "source": _source,
+        "person": _text,
+        "created": _text,
+        "expires": _text,
+        "approved_by": _text,
+    },
     AgentRun: {
         "agent": _text,
         "digest": _text,
@@ -254,6 +271,9 @@ _SHAPES: dict[type, dict[str, Read]] = {
         "skipped": _many(_record(Skipped)),
         "rules": _many(_record(Rule)),
         "notes": _texts,
+        "until": _text,
+        "configuration": _text,
+        "configured_in": _text,
         "cached": _flag,
         "seconds": _seconds,
     },

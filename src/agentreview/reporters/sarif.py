@@ -145,12 +145,22 @@ def _result(finding: Finding, rule_index: int) -> Json:
 def _suppressions(finding: Finding) -> list[Json]:
     if finding.status is not Status.WAIVED:
         return []
-    suppression: Json = {"kind": "inSource", "status": "accepted"}
-    if waiver := finding.waiver:
-        suppression["justification"] = _prose(waiver.reason)
-        suppression["location"] = _place(waiver.path, waiver.line)
-        suppression["properties"] = {"addedByThisChange": waiver.added_here}
-    return [suppression]
+    waiver = finding.waiver
+    if waiver is None:
+        return [{"kind": "external", "status": "accepted"}]
+    properties = {"addedByThisChange": waiver.added_here, "approvedBy": _encodable(waiver.approved_by)}
+    if waiver.source == "file":
+        properties |= {"person": _encodable(waiver.person), "created": waiver.created, "expires": waiver.expires}
+    return [
+        {
+            "kind": "external" if waiver.source == "file" else "inSource",
+            # 3.35.3: one that nobody but the change's author has looked at is not accepted yet.
+            "status": "underReview" if waiver.added_here and not waiver.approved_by else "accepted",
+            "justification": _prose(waiver.reason),
+            "location": _place(waiver.path, waiver.line),
+            "properties": properties,
+        }
+    ]
 
 
 def _location(finding: Finding) -> Json:

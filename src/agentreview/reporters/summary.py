@@ -17,6 +17,7 @@ from agentreview.model import (
     Skipped,
     Status,
     Verdict,
+    Waiver,
 )
 
 EXIT_CODES = {
@@ -106,6 +107,15 @@ def questions(finding: Finding) -> list[str]:
 def about_facts(note: str) -> bool:
     """Whether a note is about the configuration, not about the change."""
     return note.startswith((NOT_CONFIGURED, NOT_CONFIRMED))
+
+
+def waived_by(waiver: Waiver) -> str:
+    """Say whose waiver it is and until when: `` (Dana Reyes <dana@clinic.example>, until 2027-02-21)``."""
+    parts = [waiver.person, f"until {waiver.expires}" if waiver.expires else ""]
+    if waiver.added_here:
+        parts.append("added by this change" + (f", approved by {waiver.approved_by}" if waiver.approved_by else ""))
+    said = ", ".join(part for part in parts if part)
+    return f" ({said})" if said else ""
 
 
 def counts_line(verdict: Verdict) -> str:

@@ -22,6 +22,7 @@ from agentreview.reporters.summary import (
     skipped_by_reason,
     tally,
     unfinished,
+    waived_by,
 )
 from agentreview.reporters.text import code, comment, defuse, escape, wrap
 
@@ -155,7 +156,7 @@ def _full(finding: Finding, handle: str, paint: Paint, width: int, *, again: boo
     for need in questions(finding):
         yield from _field("to settle it", need, paint, width)
     yield f"    {paint('explain:', 'cyan')} agentreview explain {name}"
-    yield f"    {paint('waive:', 'cyan')} {_how_to_waive(finding)}"
+    yield f"    {paint('waive:', 'cyan')} {_how_to_waive(finding, name)}"
 
 
 def _field(label: str, text: str, paint: Paint, width: int) -> Iterator[str]:
@@ -167,16 +168,13 @@ def _field(label: str, text: str, paint: Paint, width: int) -> Iterator[str]:
     yield from ("      " + line for line in rest)
 
 
-def _how_to_waive(finding: Finding) -> str:
+def _how_to_waive(finding: Finding, handle: str) -> str:
     rule = escape(finding.rule)
+    if finding.rule == "conduct.waiver-added":
+        return "a person settles it, no waiver does"
     words = comment(finding.path, f"agentreview: ignore[{rule}] <reason>")
     if words is None or finding.side == "before":
-        why = (
-            "removed code has no line for a comment"
-            if finding.side == "before"
-            else "this kind of file has no comments"
-        )
-        return f"{why}; a person can set {rule} to advisory in agentreview.toml"
+        return f'agentreview waive {handle} --reason "<why>"'
     return f"{words}   (on line {finding.start_line} or the line above)"
 
 
@@ -208,8 +206,10 @@ def _waived(verdict: Verdict, paint: Paint) -> Iterator[str]:
         return
     yield paint(f"Waived ({len(waived)})", "bold")
     for finding in sorted(waived, key=lambda f: (f.path, f.start_line, f.rule)):
-        reason = finding.waiver.reason if finding.waiver else ""
-        here = paint(" (added by this change)", "yellow") if finding.waiver and finding.waiver.added_here else ""
+        waiver = finding.waiver
+        reason = waiver.reason if waiver else ""
+        by = escape(waived_by(waiver)) if waiver else ""
+        here = paint(by, "yellow") if waiver and waiver.added_here and not waiver.approved_by else by
         name = f"{finding.severity.value} {escape(finding.rule)}"
         yield f"  {name}  {_where(finding)}: {escape(reason) or 'no reason given'}{here}"
     yield ""
