@@ -27,7 +27,7 @@ EPILOG = """\b
 `agentreview` alone is `agentreview run`, with all its options:
   agentreview                              review what is staged here
   agentreview --range origin/main...HEAD   review what this branch adds
-  agentreview --format json                for programs; also sarif and github
+  agentreview --format json                for programs; run --help lists the rest
   agentreview run --help                   everything else
 
 \b

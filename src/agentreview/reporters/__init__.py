@@ -48,4 +48,8 @@ REPORTERS: dict[str, Render] = {
     "json": _lazy("jsonreport"),
     "sarif": _lazy("sarif"),
     "github": _lazy("github"),
+    "gitlab": _lazy("gitlab"),
+    "junit": _lazy("junit"),
+    "markdown": _lazy("markdown"),
+    "agent": _lazy("agent"),
 }
