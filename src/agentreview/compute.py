@@ -46,7 +46,7 @@ def warm() -> None:
     """Load what a review of Python needs, while somebody else reads the change. Other languages load when they occur."""
     from agentreview.syntax import parse, python, reader  # noqa: F401 - imported for their cost, not their names
 
-    built_in(load().frameworks, "python")
+    built_in(load().frameworks, "python").active(())
 
 
 def compute(

@@ -198,6 +198,14 @@ _FRAMEWORKS = (
     "abc",
     "@nestjs",
     "drf_",
+    "graphene",
+    "strawberry",
+    "litestar",
+    "aiohttp",
+    "sanic",
+    "tornado",
+    "falcon",
+    "celery",
 )
 
 

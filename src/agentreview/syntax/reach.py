@@ -46,6 +46,12 @@ def own_and_helpers(analysis: Analysis, unit: Unit) -> list[Fact]:
     return list(known)
 
 
+def _wraps_another(analysis: Analysis, fact: Fact, unit: Unit) -> bool:
+    """Whether a call of the module stands around another endpoint: ``export const show = withAuth(async () => …)``."""
+    around = [e.unit for e in analysis.endpoints.values() if fact.start <= e.unit.start < fact.end]
+    return bool(around) and unit not in around
+
+
 def called_by(analysis: Analysis, unit: Unit) -> list[Unit]:
     """Same-file helpers that a unit calls, and theirs, nearest first."""
     return [helper for helper, _ in _helpers(analysis, unit)]
@@ -135,7 +141,7 @@ def in_reach(analysis: Analysis, unit: Unit) -> list[Fact]:
         out.extend(
             f
             for f in analysis.own(analysis.module.root).facts
-            if f.concept in CONTROLS and f.line <= max(endpoint.line, 1)
+            if f.concept in CONTROLS and f.line <= max(endpoint.line, 1) and not _wraps_another(analysis, f, unit)
         )
         for hook in analysis.hooks:
             out.extend(f for f in own_and_helpers(analysis, hook) if f.concept in CONTROLS)
