@@ -14,7 +14,19 @@ SOURCE = Path(__file__).parents[1] / "src" / "agentreview"
 # A module may import from the rows above its own, and from its own package. Every module must be in the table.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "canonical", "model", "version", "globs", "vocabulary", "tomlscan", "callers"),
-    ("git", "diff", "store", "process", "llm", "checked", "facts", "frontends", "detect_models", "tomledit"),
+    (
+        "git",
+        "diff",
+        "store",
+        "process",
+        "llm",
+        "checked",
+        "facts",
+        "frontends",
+        "detect_models",
+        "ciranges",
+        "tomledit",
+    ),
     ("changes", "surroundings", "relaxations", "detect_rules", "detect_render"),
     ("snapshot", "config", "detect"),
     ("syntax", "waiverfile"),
