@@ -243,3 +243,21 @@ def test_a_loosening_that_comes_by_a_rename_is_found():
 def test_a_gate_file_moved_to_where_nothing_reads_it_is_found(old, new, text):
     assert found(new, text, text, old_path=old)
     assert found(old.replace("ci.yml", "other.yml"), text, text, old_path=old) == []
+
+
+def test_a_new_key_that_may_sign_is_found_and_a_first_list_is_a_question():
+    name, old, new = ".agentreview/allowed_signers", "dana@x ssh-ed25519 AAAA\n", "eve@x ssh-ed25519 BBBB\n"
+    [claim] = found(name, old, "# keys\n" + old + new)
+    assert (claim.start_line, claim.hit) == (3, Hit.VIOLATION)
+    assert "eve@x may sign" in claim.message
+    assert [c.hit for c in found(name, None, old + new)] == [Hit.SUSPECT] * 2
+    assert found(name, old + new, "# sorted\n" + new + old) == []
+    assert found(name, old + new, old) == []
+    assert found(name, old, None) == []
+
+
+def test_first_approvers_are_a_question_and_another_one_is_found():
+    first = '[waivers]\napprovers = ["dana@clinic.example"]\n'
+    assert [c.hit for c in found("agentreview.toml", None, first)] == [Hit.SUSPECT]
+    more = '[waivers]\napprovers = ["dana@clinic.example", "eve@clinic.example"]\n'
+    assert [c.hit for c in found("agentreview.toml", first, more)] == [Hit.VIOLATION]

@@ -32,7 +32,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("syntax", "waiverfile"),
     ("policies",),
     ("agents", "worker", "anchor", "waivers", "receipts", "reporters"),
-    ("triage", "console"),
+    ("triage", "console", "approvals"),
     ("compute",),
     ("background",),
     ("review",),

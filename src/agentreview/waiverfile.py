@@ -27,6 +27,7 @@ from .errors import ConfigError, UsageError
 from .tomledit import put, quoted
 
 WAIVERS_NAME = ".agentreview/waivers.toml"
+SIGNERS_NAME = ".agentreview/allowed_signers"  # whose ssh key is whose, as ssh-keygen reads it
 KEYS = ("fingerprint", "rule", "path", "unit", "reason", "person", "created", "expires")
 SHORTEST_REASON = 3  # characters
 LONGEST = {"reason": 500, "person": 200, "path": 4096, "unit": 1000}

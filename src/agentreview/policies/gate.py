@@ -14,6 +14,7 @@ from agentreview.errors import ConfigError
 from agentreview.model import Claim, FileChange, Hit
 from agentreview.policies.load import Check, Policy
 from agentreview.syntax.parse import text_of
+from agentreview.waiverfile import SIGNERS_NAME
 
 _CONFIGS = {"agentreview.toml": (), "pyproject.toml": ("tool", "agentreview")}
 _HOOK_FILES = re.compile(
@@ -53,6 +54,8 @@ def scan(policy: Policy, check: Check, change: FileChange, known_policies: Colle
             before if _HOOK_FILES.search(old_path) else "", after if _HOOK_FILES.search(change.path) else "",
         )
     )  # fmt: skip
+    if change.path == SIGNERS_NAME and after:
+        out.extend(_signers(policy, check, change, before, after))
     if _OWNERS.search(old_path):
         out.extend(_owners(policy, check, change, before, after if _OWNERS.search(change.path) else ""))
     if _SCRIPTS.search(change.path) and after:
@@ -116,7 +119,7 @@ def _configuration(policy: Policy, check: Check, change: FileChange, known: Coll
                 line,
                 sentence,
                 # A first configuration may say what the project is; what it switches off needs a person all the same.
-                hit=Hit.SUSPECT if first and sentence.startswith("facts.") else check.hit,
+                hit=Hit.SUSPECT if first and sentence.startswith(("facts.", "waivers.approvers")) else check.hit,
                 identity=f"config:{sentence}",
             )
 
@@ -201,6 +204,23 @@ def _settings(text: str, lines: Collection[int], pattern: str) -> Iterator[tuple
             if re.search(pattern, row):
                 yield line, number + 1, row.strip()
                 break
+
+
+def _signers(policy: Policy, check: Check, change: FileChange, before: str, after: str) -> Iterator[Claim]:
+    """Every line that lets another key sign; the first file of its kind is a question, like a first configuration."""
+    known = {" ".join(line.split()) for line in before.split("\n")}
+    for number, line in enumerate(after.split("\n"), 1):
+        entry = " ".join(line.split())
+        if entry and not entry.startswith("#") and entry not in known:
+            yield _claim(
+                policy,
+                check,
+                change,
+                number,
+                f"{entry.split(' ')[0]} may sign with a key that was not listed before",
+                hit=Hit.SUSPECT if not before.strip() else check.hit,
+                identity=f"signer:{entry}",
+            )
 
 
 def _owners(policy: Policy, check: Check, change: FileChange, before: str, after: str) -> Iterator[Claim]:
