@@ -37,7 +37,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("background",),
     ("review",),
     ("install",),
-    ("hook", "doctor", "init", "demo", "explain"),
+    ("hook", "doctor", "init", "demo", "explain", "learn"),
     ("commands",),
     ("cli", "watch", "mcp"),
     ("entry",),

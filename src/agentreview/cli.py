@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from agentreview.commands import explain, facts, policies, run, setup, waive
+from agentreview.commands import explain, facts, learn, policies, run, setup, waive
 from agentreview.commands.shared import CONTEXT, emit
 from agentreview.console import discard_output, guarded
 from agentreview.errors import ExitCode, UsageError
@@ -88,6 +88,7 @@ for _command in (
     setup.init_command,
     facts.group,
     policies.group,
+    learn.command,
     explain.command,
     waive.command,
     setup.doctor_command,

@@ -191,20 +191,25 @@ def blob_sizes(repo: Repository, oids: Iterable[str]) -> dict[str, int]:
 
 def read_blobs(repo: Repository, oids: Iterable[str]) -> dict[str, bytes]:
     """Return the contents of each blob, read by one process; IncompleteError if one is missing or no blob."""
+    return read_objects(repo, oids, "blob")
+
+
+def read_objects(repo: Repository, oids: Iterable[str], kind: str) -> dict[str, bytes]:
+    """Return the contents of each object, in order; IncompleteError if one is missing or of another kind."""
     wanted = tuple(dict.fromkeys(oids))
     if not wanted:
         return {}
     out = run(repo, "cat-file", "--batch", stdin="\n".join((*wanted, "")).encode())
-    blobs: dict[str, bytes] = {}
+    objects: dict[str, bytes] = {}
     position = 0
     for oid in wanted:
         start = out.find(b"\n", position) + 1
-        end = start + _object_size(oid, out[position : start - 1] if start else b"")
+        end = start + _object_size(oid, out[position : start - 1] if start else b"", kind)
         if end >= len(out):
             raise IncompleteError(f"git cat-file ended within object {oid}", fix=UNREADABLE)
-        blobs[oid] = out[start:end]
+        objects[oid] = out[start:end]
         position = end + 1
-    return blobs
+    return objects
 
 
 def read_files(repo: Repository, tree: str, paths: Iterable[str]) -> dict[str, bytes]:
@@ -299,10 +304,10 @@ def _tree_entries(listing: bytes) -> tuple[TreeEntry, ...]:
     return tuple(entries)
 
 
-def _object_size(oid: str, header: bytes) -> int:
+def _object_size(oid: str, header: bytes, kind: str = "blob") -> int:
     """Read cat-file's line about one object: ``<oid> blob <size>``."""
     answer = header.split(b" ")
-    if len(answer) != 3 or answer[0] != oid.encode() or answer[1] != b"blob":
+    if len(answer) != 3 or answer[0] != oid.encode() or answer[1] != kind.encode():
         raise IncompleteError(f"object {oid} cannot be read ({shown(text(header))})", fix=UNREADABLE)
     return int(answer[2])
 

@@ -60,7 +60,7 @@ class Store:
         ``today`` is an ISO date, by default the clock's: a verdict is doubtful from the day it was kept ``until``.
         """
         path = self._path(base, tree, version)
-        data = _read(path) if path else None
+        data = read(path) if path else None
         if data is None:
             return None
         word, _, rest = data.partition(b"\n")
@@ -89,7 +89,7 @@ class Store:
             word += f" {until.replace('-', '')}"
         head = f"{word}\n{_seal(base, tree, version, word, body)}\n".encode("ascii")
         try:
-            _write(path, head + body)
+            write(path, head + body)
         except OSError as error:
             reason = error.strerror or type(error).__name__
             return f"the verdict could not be kept, so the next run reviews again: {reason} ({self.store_dir})"
@@ -122,7 +122,7 @@ class Store:
         """Record what was judged for the commit that ``process`` is making; returns a warning line or None."""
         data = f"{base}\n{tree}\n{Decision(decision).value}\n{process}\n".encode("ascii")
         try:
-            _write(Path(self.state_dir, "judged"), data)
+            write(Path(self.state_dir, "judged"), data)
         except OSError as error:
             reason = error.strerror or type(error).__name__
             return f"the tree cannot be compared again before the commit: {reason} ({self.state_dir})"
@@ -130,7 +130,7 @@ class Store:
 
     def read_judged(self) -> Judged | None:
         """Return the record, or None when there is none or it is not one."""
-        record = _JUDGED.fullmatch(_read(Path(self.state_dir, "judged")) or b"")
+        record = _JUDGED.fullmatch(read(Path(self.state_dir, "judged")) or b"")
         if record is None:
             return None
         base, tree, decision, process = (field.decode("ascii") for field in record.groups())
@@ -150,7 +150,7 @@ def _seal(base: str, tree: str, version: str, line: str, body: bytes) -> str:
     return digest("\n".join((base, tree, version, line, "")).encode("ascii") + body)
 
 
-def _read(path: Path) -> bytes | None:
+def read(path: Path) -> bytes | None:
     """Return the bytes of a regular file, else None. Neither follows a link nor waits on a pipe somebody put there."""
     try:
         handle = os.open(path, _READ)
@@ -168,7 +168,7 @@ def _read(path: Path) -> bytes | None:
         os.close(handle)
 
 
-def _write(path: Path, data: bytes) -> None:
+def write(path: Path, data: bytes) -> None:
     """Write all of it or nothing under that name; raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".{os.getpid()}-{time.monotonic_ns()}"
