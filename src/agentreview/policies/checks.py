@@ -107,7 +107,10 @@ def _flow(policy: Policy, check: Check, view: View) -> Iterator[Claim]:
 def _input(policy: Policy, check: Check, view: View) -> Iterator[Claim]:
     """A tenant key that the client sends (``request.data["org_id"]``, ``const { orgId } = req.body``)."""
     for unit in units_in(check.where, view.analysis):
-        if silenced(policy, check, view, unit) or any(f.concept in check.unless for f in view.in_reach(unit)):
+        held = view.in_reach(unit)
+        if silenced(policy, check, view, unit) or any(f.concept in check.unless for f in held):
+            continue
+        if any(f.concept == "authn" and _CONSOLE.search(f.call) for f in held):
             continue
         said: set[str] = set()
         for expr in view.analysis.own(unit).tenant_inputs:
@@ -118,6 +121,9 @@ def _input(policy: Policy, check: Check, view: View) -> Iterator[Claim]:
             said.add(key[0])
             fact = Fact("request", unit, expr.start, expr.end, expr.line, expr.end_line, value)
             yield make_claim(policy, check, view, unit, fact=fact, identity=value, value=value)
+
+
+_CONSOLE = re.compile(r"(?i)super_?(?:user|admin)|is_staff|staff_member|staff_only|staff_required")
 
 
 def _match(policy: Policy, check: Check, view: View) -> Iterator[Claim]:

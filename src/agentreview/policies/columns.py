@@ -12,7 +12,7 @@ from agentreview.policies.load import Check, Policy
 from agentreview.syntax.facts import Fact
 from agentreview.syntax.names import names_in
 from agentreview.syntax.patterns import chain
-from agentreview.syntax.tree import Arg, Expr, Stmt, Unit, subexpressions
+from agentreview.syntax.tree import Arg, Expr, Stmt, Unit, expressions, statements, subexpressions
 
 _RANDOM = re.compile(
     r"(?i)(?:^|_)(?:id|pk|uuid|guid|token|hash|secret|key|nonce|checksum|digest|fingerprint|external_?id|public_?id|session|otp|signature|subdomain|schema_?name|domain)(?:$|_)|(?:uuid|token|hash|digest|checksum|guid)$"
@@ -74,6 +74,48 @@ def unique(policy: Policy, check: Check, view: View) -> Iterator[Claim]:
         for stmt, names in _constraints(unit):
             if names and not any(lexicon.tenant_key(n) or _RANDOM.search(n) for n in names):
                 yield _claim(policy, check, view, unit, stmt.start, stmt, ", ".join(names))
+    for name, described in _schemas(view):
+        if not any(a.name and lexicon.tenant_key(a.name) for a in described.args) or _ACCOUNT.match(name):
+            continue
+        for arg in described.args:
+            if arg.name and _true(Arg(None, arg.value), "unique") and not _RANDOM.search(arg.name):
+                at = arg.value
+                fact = Fact(
+                    check.form,
+                    view.analysis.module.root,
+                    at.start,
+                    at.end,
+                    at.line,
+                    at.end_line,
+                    arg.name,
+                    resource=name,
+                )
+                yield make_claim(
+                    policy,
+                    check,
+                    view,
+                    view.analysis.module.root,
+                    fact=fact,
+                    identity=f"unique:{name}:{arg.name}",
+                    value=arg.name,
+                )
+
+
+def _schemas(view: View) -> Iterator[tuple[str, Expr]]:
+    """Tables that a call describes: ``sequelize.define("Patient", {…})``, ``Patient.init({…})``, ``new Schema({…})``."""
+    for unit in view.analysis.module.units:
+        for stmt in statements(unit.body) if unit.kind != "class" else ():
+            for expr in expressions(stmt):
+                for sub in subexpressions(expr):
+                    links = chain(sub) if sub.kind == "call" else []
+                    if not links or links[-1].name not in ("define", "init", "Schema"):
+                        continue
+                    args = links[-1].args or ()
+                    described = next((a.value for a in args if a.value.kind == "dict"), None)
+                    named = next((a.value.name for a in args if a.value.kind == "str"), "")
+                    assigned = stmt.targets[0].name if stmt.targets else ""
+                    if described is not None:
+                        yield named or assigned or links[0].name, described
 
 
 def _by_nature(column: Column) -> bool:
@@ -96,10 +138,12 @@ def _constraints(unit: Unit) -> Iterator[tuple[Stmt, list[str]]]:
             yield from ((stmt, names) for names in _together(stmt.value))
             continue
         for sub in subexpressions(stmt.value):
-            if sub.kind != "call" or chain(sub)[-1].name != "UniqueConstraint":
+            name = chain(sub)[-1].name if sub.kind == "call" else ""
+            if name != "UniqueConstraint" and not (name == "Index" and _says(sub, "unique")):
                 continue
-            if not any(a.name in ("condition", "postgresql_where") for a in sub.args):
-                yield stmt, _listed(sub)
+            if not any(a.name in ("condition", "postgresql_where", "sqlite_where") for a in sub.args):
+                listed = _listed(sub)
+                yield stmt, listed[1:] if name == "Index" and not any(a.name == "fields" for a in sub.args) else listed
     for decorator in unit.decorators:
         name = chain(decorator)[-1].name
         if name == "Unique" or (name == "Index" and _says(decorator, "unique")):

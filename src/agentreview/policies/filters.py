@@ -12,7 +12,6 @@ from agentreview.policies.lines import is_trail
 from agentreview.policies.load import Check, Policy
 from agentreview.policies.loosened import own_statements
 from agentreview.syntax.facts import Fact
-from agentreview.syntax.lexicon import flat
 from agentreview.syntax.patterns import glob
 from agentreview.syntax.queries import NUMBERS
 from agentreview.syntax.reach import own_and_helpers
@@ -53,12 +52,6 @@ def allowed(fact: Fact, facts: Facts) -> bool:
     }.get(fact.concept, [])
     chain = f".{fact.call}."
     return any(f".{name}." in chain or (name and name in fact.text) for name in names)
-
-
-def derived(fact: Fact, facts: Facts) -> bool:
-    """Whether a write changes nothing but columns the program works out by itself (``last_seen_at``)."""
-    columns = {flat(c) for c in fact.columns}
-    return bool(columns) and columns <= {flat(c) for c in facts.phi.derived_fields}
 
 
 def records(trail: AutomaticAudit, fact: Fact) -> bool:
@@ -119,7 +112,7 @@ def silenced(policy: Policy, check: Check, view: View, unit: Unit) -> bool:
 
 def passes(fact: Fact, check: Check, view: View, unit: Unit) -> bool:
     """Whether a fact passes every filter of the check's ``when``."""
-    if allowed(fact, view.facts) or ("audit" in (*check.require, *check.unless) and derived(fact, view.facts)):
+    if allowed(fact, view.facts) or ("audit" in (*check.require, *check.unless) and only_derived(fact, view.facts)):
         return False
     if "audit" in check.require and fact.concept == "read" and fact.call.rpartition(".")[2] in NUMBERS:
         return False  # a number shows no row

@@ -15,6 +15,7 @@ from agentreview.syntax.parse import text_of
 from agentreview.syntax.patterns import glob
 
 _LINE = 400  # characters of a line that are looked at
+_WORD = re.compile(r"[A-Za-z_]\w*")
 _TABLE = re.compile(
     r"(?i)\b(?:table|on|from|into|truncate|view|model)\s+(?:if\s+(?:not\s+)?exists\s+|only\s+)?[\"`\[]?(?:\w+\.)?[\"`\[]?(\w+)"
 )
@@ -46,6 +47,16 @@ def scan(policy: Policy, check: Check, change: FileChange, lexicon: Lexicon, fac
         )
         if wanted in ("phi", "record") and not (
             lexicon.phi_resource(table) or (wanted == "record" and is_trail(table))
+        ):
+            continue
+        if wanted == "tenant" and not (lexicon.phi_resource(table) or lexicon.tenant_resource(table)):
+            continue
+        if lexicon.tenant_resource(table) is False:  # a table that is nobody's
+            continue
+        if "tenant-column" in dict(check.when) and any(lexicon.tenant_key(word) for word in _WORD.findall(line)):
+            continue
+        if check.silent and any(
+            glob(check.silent).matches(name) for name in (flat, change.path.lower(), table.lower())
         ):
             continue
         shown = " ".join(line.split())[:100]

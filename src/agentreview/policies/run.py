@@ -75,6 +75,10 @@ def review_changes(
                     found = secrets.scan(policy, check, change)
                 elif check.form == "lines" and change not in excluded:
                     found = lines.scan(policy, check, change, engine.lexicon, engine.config.facts)
+                elif check.form == "unique" and change.path.endswith(".prisma") and change not in excluded:
+                    from agentreview.policies import schema
+
+                    found = schema.unique(policy, check, change, engine.lexicon, engine.config.facts)
                 elif check.form == "fixture" and change not in excluded:
                     from agentreview.policies import fixtures
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from agentreview import vocabulary
@@ -14,18 +13,18 @@ from agentreview.syntax.names import last_name, names_in
 from agentreview.syntax.reach import enclosing_class
 from agentreview.syntax.tree import Unit
 
-_MEMO = re.compile(
-    r"(?i)^(?:lru_cache|alru_cache|cache|cached|ttl_cache|memoize|memoized|cache_memoize|cache_result|cache_page|cacheable|memo)$"
-)
 _SELF = frozenset({"self", "cls", "this"})
 
 
 def memo(policy: Policy, check: Check, view: View) -> Iterator[Claim]:
     """Functions that remember rows of a tenant's table and are not told which tenant asks."""
     for unit in _functions(view):
-        if not any(_MEMO.match(last_name(d)) for d in unit.decorators):
-            continue
-        yield from _unscoped(policy, check, view, unit)
+        around = view.analysis.own(unit.parent).facts if unit.parent is not None and unit.parent.kind == "class" else []
+        how = {fact.concept for fact in (*view.analysis.own(unit).facts, *around)}
+        if "page-cache" in how and "vary" not in how:
+            yield from _by_address(policy, check, view, unit)
+        elif "memo" in how:
+            yield from _unscoped(policy, check, view, unit)
 
 
 def job(policy: Policy, check: Check, view: View) -> Iterator[Claim]:
@@ -39,6 +38,16 @@ def job(policy: Policy, check: Check, view: View) -> Iterator[Claim]:
         if named & bases or not [p for p in unit.params if p.name not in _SELF]:
             continue
         yield from _unscoped(policy, check, view, unit)
+
+
+def _by_address(policy: Policy, check: Check, view: View, unit: Unit) -> Iterator[Claim]:
+    """A whole answer kept by its address: a query limited to the caller's tenant does not help the next caller."""
+    if silenced(policy, check, view, unit):
+        return
+    facts = view.in_reach(unit)
+    fact = next((f for f in facts if f.concept in check.concepts and belongs_to_tenant(f, view)), None)
+    if fact is not None and not any(f.concept in check.unless for f in facts):
+        yield make_claim(policy, check, view, unit, fact=fact, identity=identity_of(fact))
 
 
 def _in_job_class(view: View, unit: Unit) -> bool:

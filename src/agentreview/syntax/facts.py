@@ -41,7 +41,6 @@ class Fact:
     dynamic: bool = False
     tainted: bool = False
     text: str = ""
-    columns: tuple[str, ...] = ()  # of a write, where it names all that it writes
     labels: tuple[tuple[str, str], ...] = ()
     framework: str = ""
     via: str = ""  # the helper or base class that lends it

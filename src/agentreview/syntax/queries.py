@@ -115,29 +115,6 @@ def picks(links: list[Link]) -> bool:
     return False
 
 
-def written(links: list[Link]) -> tuple[str, ...]:
-    """The columns a write names: ``update(status=…)``, ``save(update_fields=[…])``, ``data: { status }``; () where it does not."""
-    out: list[str] = []
-    for link in links:
-        args = link.args or ()
-        for arg in args:
-            if arg.name == "update_fields" and arg.value.kind == "list":
-                out.extend(i.name for i in arg.value.items)
-            elif link.name in ("update", "aupdate", "values") and arg.name and arg.name not in ("where", *_WRITTEN):
-                out.append(arg.name)
-            if arg.value.kind != "dict":
-                continue
-            row = link.name in ("set", "values") or (
-                arg is args[-1] and len(args) > 1
-            )  # repo.update({ id }, { status })
-            parts = arg.value.args if row and arg.name is None else ()
-            for part in (*parts, *(a for p in arg.value.args if p.name in _WRITTEN for a in p.value.args)):
-                if part.spread or part.name is None:
-                    return ()
-                out.append(part.name)
-    return tuple(out)
-
-
 def _conditions(link: Link) -> tuple[Arg, ...]:
     """The arguments that choose rows: what an update writes (``data``, ``.update(signed_by=…)``) chooses none."""
     args = link.args or ()
@@ -293,6 +270,9 @@ def _texts(expr: Expr | None) -> Iterator[tuple[str, tuple[Expr, ...]]]:
         yield expr.name, ()
     elif expr.kind == "fstr":
         yield expr.name, expr.items
+    elif expr.kind == "list":  # extra(where=[…])
+        for item in expr.items[:8]:
+            yield from _texts(item)
     elif expr.kind == "bin" and expr.name.strip() in ("+", "%"):
         for item in expr.items:
             inner = list(_texts(item))

@@ -287,6 +287,10 @@ class Reader:
             if links[-1].name and len(links) < 4:
                 own.calls.append((names(links), decorator))
 
+    def fact_at(self, concept: str, unit: Unit, expr: Expr, call: str) -> Fact:
+        """A fact that no entry spells."""
+        return Fact(concept, unit, expr.start, expr.end, expr.line, expr.end_line, call[:100])
+
     def fact(self, entry: Entry, unit: Unit, expr: Expr, links: list[Link]) -> Fact:
         return Fact(
             entry.concept, unit, expr.start, expr.end, expr.line, expr.end_line, names(links)[-100:],

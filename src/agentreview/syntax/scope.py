@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 
 from agentreview.syntax.facts import Fact
-from agentreview.syntax.frameworks import SWITCHES
+from agentreview.syntax.frameworks import SWITCHES, Entry
 from agentreview.syntax.names import (
     inert_type,
     last_name,
@@ -16,6 +16,7 @@ from agentreview.syntax.names import (
     type_resource,
 )
 from agentreview.syntax.patterns import Glob, Link, chain, names
+from agentreview.syntax.sinks import KEYED
 from agentreview.syntax.spelling import Spelling
 from agentreview.syntax.tree import Arg, Expr, Stmt, Unit
 from agentreview.syntax.values import NOTHING, PHI_NAME, PHI_OBJECT, Value
@@ -187,11 +188,17 @@ class Scope(Spelling):
             self.own.facts.extend(
                 f for f in self.reader.attribute_facts(self.unit, name, stmt, owner) if f.concept in SWITCHES
             )
-        links[-1] = Link(last.name, (Arg(None, value),), last.key, last.expr)
-        for entry in self.reader.assigned(links):
-            fact = self.reader.fact(entry, self.unit, target, links)
-            self.handed(fact, links)
-            self.own.facts.append(fact)
+        for handed in (value, last.key):
+            links[-1] = Link(last.name, (Arg(None, handed),), last.key, last.expr) if handed is not None else last
+            for entry in self.reader.assigned(links) if handed is not None else ():
+                if (entry.concept in KEYED) is (handed is last.key):  # CARDS[key] = row is filed under its key
+                    self.assigned_to(entry, target, links)
+
+    def assigned_to(self, entry: Entry, target: Expr, links: list[Link]) -> None:
+        """Record what an assignment to this place spells."""
+        fact = self.reader.fact(entry, self.unit, target, links)
+        self.handed(fact, links)
+        self.own.facts.append(fact)
 
     def raised(self, stmt: Stmt) -> None:
         value = stmt.value
@@ -239,8 +246,7 @@ class Scope(Spelling):
                 if target.kind == "attr" and target.base is not None:
                     row = self.evaluator.value(target.base)
                     if row.record and row.resource and row.certain:
-                        known = self.dirty.get(row.resource, (stmt, ()))
-                        self.dirty[row.resource] = (stmt, (*known[1], target.name))
+                        self.dirty[row.resource] = stmt
         if self.own.facts and len(stmt.targets) == 1 and stmt.targets[0].kind == "name" and stmt.value is not None:
             last = self.own.facts[-1]
             if (

@@ -25,7 +25,14 @@ _BUILDERS = frozenset(
     "set append setHeader header reverse reverse_lazy url_for urlencode quote quote_plus URLSearchParams stringify encodeURIComponent build_absolute_uri push replace navigate".split()
 )
 _KEY_NAMES = frozenset(
-    "key Key name cache_key cacheKey bucket_key object_name blob_name path filename file_name index channel room topic queue namespace collection_name".split()
+    "upload_to key Key name cache_key cacheKey bucket_key object_name blob_name path filename file_name index channel room topic queue namespace collection_name".split()
+)
+# Where a store keeps tenants apart beside the key, and calls that look through a whole store.
+_SPACES = frozenset(
+    "Bucket bucket bucket_name index index_name namespace container container_name collection_name filter filters where query_filter".split()
+)
+_SEARCHES = frozenset(
+    "query search similarity_search similarity_search_with_score asimilarity_search max_marginal_relevance_search".split()
 )
 _TABLE_NAMES = ("model_name", "name", "table_name", "table", "tableName", "old_name")
 _MESSAGE = re.compile(r"(?i)mail|sms|message|^create$|^send$|notify")
@@ -73,8 +80,15 @@ def read_sink(concept: str, links: list[Link], evaluator: Evaluator, lexicon: Le
     if concept not in KEYED:
         return Sink(tuple(sorted(labels)))
     key = _key(links, concept)
+    around = [n for link in links for a in link.args or () if a.name in _SPACES for n in (a.name, *names_in(a.value))]
+    apart = any(
+        _tenantish(word, lexicon) for n in around for word in _words(n)
+    )  # a bucket, namespace or filter of the tenant
+    if key is not None and key.name == "upload_to" and key.value.kind != "str":
+        return Sink(tuple(sorted(labels)), scoped=True)  # a function makes the path
     if key is None:
-        return Sink(tuple(sorted(labels)))
+        searched = links[-2].name if len(links) > 1 and links[-1].name in _SEARCHES else ""
+        return Sink(tuple(sorted(labels)), resource=searched, scoped=apart)
     exprs = [key.value, *(evaluator.assigned[n] for n in _locals(key.value) if n in evaluator.assigned)]
     named = [n for e in exprs for n in names_in(e)]
     spelled = " ".join(n for n in named if n)
@@ -83,7 +97,10 @@ def read_sink(concept: str, links: list[Link], evaluator: Evaluator, lexicon: Le
     return Sink(
         tuple(sorted(labels)),
         resource=_subject(named, lexicon),
-        scoped=values.scoped or values.caller or any(lexicon.tenant_key(w) or _tenantish(w, lexicon) for w in words),
+        scoped=apart
+        or values.scoped
+        or values.caller
+        or any(lexicon.tenant_key(w) or _tenantish(w, lexicon) for w in words),
         tainted=values.request and not values.inert,
         text=spelled[:200],
     )

@@ -12,7 +12,7 @@ from agentreview.syntax.handlers import HANDED, chained, handler, members
 from agentreview.syntax.lexicon import resource_name
 from agentreview.syntax.names import class_rows
 from agentreview.syntax.patterns import Link, chain, names
-from agentreview.syntax.queries import COUNTS, NUMBERS, Predicate, is_statement, picks, predicate, sql_of, written
+from agentreview.syntax.queries import COUNTS, NUMBERS, Predicate, is_statement, picks, predicate, sql_of
 from agentreview.syntax.sinks import (
     SINKS,
     added_here,
@@ -75,7 +75,7 @@ class Spelling:
         self.lexicon = reader.lexicon
         self.evaluator = Evaluator(reader.lexicon, reader.classify)
         self.evaluator.assigned.update(reader.constants)
-        self.dirty: dict[str, tuple[Stmt, tuple[str, ...]]] = {}
+        self.dirty: dict[str, Stmt] = {}
         self.depth = 0
         self.shaped = ""  # the type an answer is cut to
         self.queries: dict[str, Fact] = {}  # reads that wait in a name until somebody asks for their rows
@@ -253,7 +253,7 @@ class Spelling:
             if last.name == "catch" and last.args and last.args[0].value.unit is not None:
                 self.own.catches.append((expr, last.args[0].value.unit))
             if last.name in ("commit", "flush") and self.dirty:
-                for resource, (stmt, columns) in self.dirty.items():
+                for resource, stmt in self.dirty.items():
                     self.own.facts.append(
                         Fact(
                             "write",
@@ -265,7 +265,6 @@ class Spelling:
                             f"{resource} attributes, then {names(links)}",
                             resource=resource,
                             phi=self.lexicon.phi_resource(resource),
-                            columns=columns,
                         )
                     )
                 self.dirty.clear()
@@ -332,6 +331,10 @@ class Spelling:
             elif captured >= 0 or argument:
                 fact.resource = self.captured(links, captured, argument=argument)
                 fact.phi = self.lexicon.phi_resource(fact.resource)
+            elif concept == "related-field":
+                rows = next((a.value for a in links[-1].args or () if a.name == "queryset"), None)
+                fact.resource = self._resource_of(rows) if rows is not None else ""
+                fact.phi = self.lexicon.phi_resource(fact.resource)
             self.own.facts.append(fact)
 
     def unmasked(self, links: list[Link], labels: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
@@ -383,6 +386,8 @@ class Spelling:
         fact.labels = found.labels if fact.concept != "log" else self.unmasked(links, found.labels)
         fact.resource, fact.scoped = found.resource, found.scoped
         fact.tainted, fact.text = found.tainted, found.text
+        if fact.concept == "store-file" and self.unit.kind == "class":  # a field of a model: its rows' files
+            fact.resource = fact.resource or self.unit.name
         fact.phi = self.lexicon.phi_resource(fact.resource)
         self.reader.analysis.shows_tenant |= found.scoped
 
@@ -487,6 +492,8 @@ class Spelling:
         """``create(patient_id=request.data["patient_id"])``, ``connect: { id: req.body.wardId }``: a pointer the client chose."""
         last = links[-1]
         made = len(links) == 1 and last.name[:1].isupper() and _RECORD.search(last.name) is None
+        if len(links) > 2 and last.name in ("set", "add") and self.evaluator.value(links[0].expr).record:
+            self.pointed(expr, links)
         if not made and last.name not in _STORES:
             return
         stack = [(a.name, a.value, "") for a in last.args or ()]
@@ -523,6 +530,15 @@ class Spelling:
                 fact.resource = resource_name(column[1])
                 fact.phi = self.lexicon.phi_resource(fact.resource)
                 self.own.facts.append(fact)
+
+    def pointed(self, expr: Expr, links: list[Link]) -> None:
+        """``encounter.team.set(request.data["ids"])``: many pointers the client chose."""
+        chosen = next((a.value for a in links[-1].args or () if self.evaluator.value(a.value).request), None)
+        if chosen is not None and not self.evaluator.value(chosen).scoped:
+            fact = self.reader.fact_at("reference", self.unit, expr, f"{names(links)[-60:]}")
+            fact.resource = resource_name(links[-2].name)
+            fact.phi = self.lexicon.phi_resource(fact.resource)
+            self.own.facts.append(fact)
 
     def is_body(self, value: Expr, *, spread: bool, made: bool) -> bool:
         """Whether an argument is a whole request body: spread, or as it came (into a class only where that copies it)."""
@@ -569,7 +585,6 @@ class Spelling:
         fact.alone = fact.keyed and found.alone and not base.record and not held.record
         fact.tainted = found.request
         fact.single = fact.single or found.single
-        fact.columns = written(links) if fact.concept == "write" else ()
         if found.mentions_tenant:
             self.reader.analysis.shows_tenant = True
         if base.resource == fact.resource:
