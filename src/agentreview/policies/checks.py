@@ -14,6 +14,7 @@ from agentreview.policies.claims import View, identity_of, make_claim
 from agentreview.policies.columns import plain_column, unique
 from agentreview.policies.filters import allowed, excused, passes, records, silenced
 from agentreview.policies.load import Check, Policy
+from agentreview.policies.nearby import useful
 from agentreview.policies.order import order
 from agentreview.policies.paths import path_classes
 from agentreview.policies.require import require, units_in
@@ -113,6 +114,8 @@ def _input(policy: Policy, check: Check, view: View) -> Iterator[Claim]:
         if any(f.concept == "authn" and _CONSOLE.search(f.call) for f in held):
             continue
         said: set[str] = set()
+        if view.analysis.own(unit).tenant_inputs and useful(view.from_elsewhere(unit), check.unless):
+            continue
         for expr in view.analysis.own(unit).tenant_inputs:
             value = " ".join(view.analysis.module.source[expr.start : expr.end].split())[:80]
             key = re.sub(r"\W+", " ", value).split()[-1:] or [value]

@@ -10,7 +10,9 @@ from agentreview.policies.claims import View, make_claim
 from agentreview.policies.load import Check, Policy
 from agentreview.syntax.facts import Fact, UnitFacts
 from agentreview.syntax.reach import own_and_helpers
-from agentreview.syntax.tree import Handler, Stmt, Unit, statements, text
+from agentreview.syntax.tree import Expr, Handler, Stmt, Unit, statements, text
+
+_NOTHING = frozenset({"null", "undefined", "false"})
 
 
 def swallow(policy: Policy, check: Check, view: View) -> Iterator[Claim]:
@@ -47,12 +49,22 @@ def _swallowed(view: View, own: UnitFacts, held: list[Fact]) -> Iterator[tuple[F
         guard = next((f for f in held if expr.start <= f.start and f.end <= expr.end), None)
         if guard is None or any(s.kind == "raise" for s in statements(callback.body)):
             continue
+        if guard.concept != "audit" and _kept(own.unit, expr, callback):
+            continue
         if not _denies(view, own.unit, callback.start, callback.end):
             yield guard, (callback.line, callback.end_line), 1
     for stmt in own.suppressed:
         guard = _inside(held, stmt.body)
         if guard is not None:
             yield guard, (stmt.line, stmt.line), 1
+
+
+def _kept(unit: Unit, expr: Expr, callback: Unit) -> bool:
+    """``const user = await verify(token).catch(() => null)``: the outcome is in a variable, whoever reads it decides."""
+    nothing = all(s.kind == "return" and s.value is not None and s.value.name in _NOTHING for s in callback.body)
+    return nothing and any(
+        s.kind == "assign" and s.value is not None and s.start <= expr.start < s.end for s in statements(unit.body)
+    )
 
 
 def _inside(facts: Iterable[Fact], body: tuple[Stmt, ...]) -> Fact | None:

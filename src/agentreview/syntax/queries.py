@@ -27,6 +27,8 @@ NUMBERS = frozenset(
 )
 # What a bulk form answers with is how many rows it changed.
 COUNTS = frozenset("update aupdate bulk_update abulk_update delete adelete updateMany deleteMany createMany".split())
+_CAPABILITY = re.compile(r"(?:token|secret|signature)(?:hash)?$")  # a row's own secret, that a link carries
+_BUILT = re.compile(r"(?:[a-z](?:Where|Filter|Scope)|where)(?:Input|Clause|Query|Condition)?$")  # envelopeWhereInput
 _IDENTITY = frozenset({"id", "pk", "uuid", "guid"})
 _TAGS = frozenset({"sql"})  # template tags that bind their holes as parameters
 _NAMED = frozenset("eq where andWhere whereIn in match".split())
@@ -43,7 +45,7 @@ _LIST_ONLY = frozenset(
 class Predicate:
     """``keyed``: a row key comes from the client; ``request``: anything does; ``scoped``/``owned``: limited to the
     tenant / the caller; ``single``: asks for one row; ``mentions_tenant``: a tenant key occurs at all; ``alone``: the key
-    from the client is the only condition.
+    from the client is the only condition; ``capability``: the client sent the row's own secret.
     """
 
     keyed: bool = False
@@ -53,11 +55,12 @@ class Predicate:
     single: bool = False
     mentions_tenant: bool = False
     alone: bool = False
+    capability: bool = False
 
 
 def predicate(links: list[Link], evaluator: Evaluator, lexicon: Lexicon) -> Predicate:
     """Read the arguments of every call in the chain."""
-    keyed = request = scoped = owned = mentions = False
+    keyed = request = scoped = owned = mentions = capability = False
     conditions = 0
     single = any(link.name in _SINGLE for link in links if link.args is not None)
     for link in links:
@@ -94,12 +97,17 @@ def predicate(links: list[Link], evaluator: Evaluator, lexicon: Lexicon) -> Pred
                 if key is None or lexicon.row_key(key):
                     keyed = True
                     single = single or (key is not None and flat(key) in _IDENTITY)
-            if key in ("where", "options") and value.kind not in ("dict", "list", "const"):
+                if key is not None and _CAPABILITY.search(flat(key)):
+                    owned = capability = True  # who knows the secret may have the row
+            if value.kind not in ("dict", "list", "const") and (
+                key in ("where", "options")
+                or (value.kind == "name" and not known.request and _BUILT.search(value.name))
+            ):
                 scoped = owned = True  # the predicate is built elsewhere: judged there, not here
             if known.record and known.certain and not known.request:
                 owned = owned or known.owned
                 scoped = scoped or known.scoped
-    return Predicate(keyed, request, scoped, owned, single, mentions, keyed and conditions == 1)
+    return Predicate(keyed, request, scoped, owned, single, mentions, keyed and conditions == 1, capability)
 
 
 def picks(links: list[Link]) -> bool:

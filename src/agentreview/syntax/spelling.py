@@ -24,7 +24,7 @@ from agentreview.syntax.sinks import (
     undone,
     url_shaped,
 )
-from agentreview.syntax.tree import Arg, Expr, Stmt, Unit
+from agentreview.syntax.tree import Arg, Expr, Stmt, Unit, subexpressions
 from agentreview.syntax.values import COMPREHENSIONS, NOTHING, Evaluator, Value
 
 if TYPE_CHECKING:
@@ -587,6 +587,8 @@ class Spelling:
         fact.single = fact.single or found.single
         if found.mentions_tenant:
             self.reader.analysis.shows_tenant = True
+        if fact.concept == "read":
+            self.proved(fact, links, found)
         if base.resource == fact.resource:
             self.narrowed(fact.resource, found)
         self.evaluator.known[id(expr)] = Value(
@@ -597,6 +599,16 @@ class Spelling:
             owned=fact.owned,
             keyed=fact.keyed,
         )
+
+    def proved(self, fact: Fact, links: list[Link], found: Predicate) -> None:
+        """A look-up that is a check: of the tenant's own row with the caller in its predicate, of a row by its secret."""
+        concept = "token-check" if found.capability else ""
+        if fact.owned and self.lexicon.tenant_key(fact.resource):
+            parts = [sub for link in links for arg in link.args or () for sub in subexpressions(arg.value)]
+            named = any(self.evaluator.value(one).caller for one in parts if one.kind in ("name", "attr"))
+            concept = "membership" if named else concept
+        if concept:
+            self.own.facts.append(replace(fact, concept=concept, framework="look-up"))
 
     def captured(self, links: list[Link], index: int, *, argument: bool) -> str:
         if index < 0:
