@@ -229,7 +229,7 @@ def test_an_interrupted_run_keeps_what_is_finished_and_goes_on_there(repo, every
     )  # fmt: skip
     folder = repo.path / ".git/agentreview/learn"
     until = time.monotonic() + 60
-    while not list(folder.rglob("[0-9a-f]*[0-9a-f]")) and time.monotonic() < until:
+    while sum(path.is_file() for path in folder.glob("*/*")) < 3 and time.monotonic() < until:
         time.sleep(0.01)
     (os.killpg if everybody else os.kill)(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=60)
@@ -240,7 +240,8 @@ def test_an_interrupted_run_keeps_what_is_finished_and_goes_on_there(repo, every
     assert processes_in(repo.path) == []
     finished = int(said.split("interrupted: ")[1].split()[0])
     assert 0 < finished < 60
-    assert learned(repo.path)["commits"]["known_before"] == finished
+    # The one that was being kept at this very moment may be there and not counted.
+    assert learned(repo.path)["commits"]["known_before"] in (finished, finished + 1)
 
 
 def test_progress_is_shown_on_a_terminal_only(clinic):
