@@ -10,6 +10,7 @@ from agentreview.syntax.lowering import DoesNotParseError, TooDeepError
 from agentreview.syntax.parse import NotReviewed, parse_source
 from agentreview.syntax.patterns import chain, names
 from agentreview.syntax.tree import Module, expressions, statements, subexpressions
+from syntax_helpers import misplaced, shown, unit
 
 JAVA = """package a.b;
 
@@ -55,6 +56,31 @@ func (s *Store) Get(ctx context.Context, id int64) (*Patient, error) {
 	go func() { s.touch(id) }()
 	return p, nil
 }
+"""
+FIELDS = """package a
+
+import "fmt"
+import "net/http"
+
+type Patient struct {
+	MRN string `gorm:"uniqueIndex:org_mrn;not null" json:"mrn"`
+	Ssn string `json:"ssn"`
+}
+
+func (s *Store) f(p *models.Patient, r *http.Request, m map[string][]Visit) (*models.Patient, error) {
+	a := p.DateOfBirth
+	b := p.MRNHash
+	c := r.URL.Query()
+	d := http.StatusForbidden
+	e := fmt.Errorf("no %s", p.SSN)
+	logger.Errorf("no %s", p.SSN)
+	g := gin.H{"ssn": p.SSN}
+	go s.touch(p.ID)
+	h := New[models.Patient](db)
+	return nil, nil
+}
+
+func g() {}
 """
 
 
@@ -108,10 +134,50 @@ def test_go_struct_literals_are_calls_with_keywords_and_sprintf_is_a_string_with
     found = module("store.go", GO)
     get = next(u for u in found.units if u.name == "Get")
     every = [sub for s in statements(get.body) for e in expressions(s) for sub in subexpressions(e)]
-    made = next(sub for sub in every if sub.kind == "call" and any(a.name == "ID" for a in sub.args))
-    assert [a.name for a in made.args] == ["ID", "Name"]
+    made = next(sub for sub in every if sub.kind == "call" and any(a.name == "id" for a in sub.args))
+    assert made.name == "literal"
+    assert names(chain(made)) == "models.Patient"
+    assert [a.name for a in made.args] == ["id", "name"]
     assert made.args[1].value.kind == "fstr"
     assert made.args[1].value.name == "n {}"
+
+
+def test_go_fields_read_like_columns_and_functions_and_packages_stay():
+    found = module("a.go", FIELDS)
+    every = [shown(s.value) for s in unit(found, "f").body if s.value is not None]
+    assert every == [
+        "p.dateOfBirth",
+        "p.mrnHash",
+        "r.url.Query()",
+        "http.StatusForbidden",
+        "fmt.Errorf(f'no {}'[p.ssn])",
+        "logger.Errorf('no %s',p.ssn)",
+        "{ssn=p.ssn}",
+        "go(self.touch(p.id))",
+        "New(db)",
+        "[nil,nil]",
+    ]
+    assert misplaced(found) == []
+
+
+def test_go_types_say_what_they_hold_and_where_it_comes_from():
+    found = module("a.go", FIELDS)
+    f = unit(found, "f")
+    assert [shown(p.annotation) for p in f.params] == ["models.Patient", "http.Request", "Visit"]
+    assert shown(f.returns) == "[models.Patient,error]"
+    assert unit(found, "g").returns is None
+
+
+def test_a_column_tag_of_go_stands_in_front_of_its_field():
+    found = module("a.go", FIELDS)
+    body = [shown(s.value) for s in unit(found, "Patient").body]
+    assert body == ["gorm(unique='org_mrn',not_null=true)", "string", "string"]
+    assert [t.name for s in unit(found, "Patient").body for t in s.targets] == ["mrn", "ssn"]
+
+
+def test_a_go_method_of_a_type_in_another_file_is_named_by_it():
+    found = module("a.go", "package a\nfunc (s *Server) show() { s.check() }\n")
+    assert [(u.name, u.qualname) for u in found.units[1:]] == [("show", "Server.show")]
 
 
 @pytest.mark.parametrize(("path", "source"), [("A.java", "class A { void f( { }"), ("a.go", "package a\nfunc f( {\n")])
@@ -147,6 +213,6 @@ def test_no_mutation_of_a_file_crashes_and_spans_lie_inside(data):
     if isinstance(found, NotReviewed):
         return
     lines = mutated.count("\n") + 1
-    for unit in found.units:
-        assert 0 <= unit.start <= unit.end <= len(mutated)
-        assert 1 <= unit.line <= unit.end_line <= lines
+    for one in found.units:
+        assert 0 <= one.start <= one.end <= len(mutated)
+        assert 1 <= one.line <= one.end_line <= lines

@@ -11,7 +11,7 @@ from agentreview.policies.derived import only_derived
 from agentreview.policies.lines import is_trail
 from agentreview.policies.load import Check, Policy
 from agentreview.policies.loosened import own_statements
-from agentreview.syntax.facts import Fact
+from agentreview.syntax.facts import Endpoint, Fact
 from agentreview.syntax.patterns import glob
 from agentreview.syntax.queries import NUMBERS
 from agentreview.syntax.reach import own_and_helpers
@@ -85,8 +85,12 @@ def excused(check: Check, view: View, unit: Unit, fact: Fact) -> bool:
     return bool(check.silent) and any(glob(check.silent).matches(name.lower()) for name in names)
 
 
-def _open_by_nature(unit: Unit, path: str) -> bool:
-    for part in (*unit.qualname.split("."), *path.split("/")):
+def _open_by_nature(unit: Unit, endpoint: Endpoint | None) -> bool:
+    path = endpoint.path if endpoint is not None else ""
+    named = unit.qualname.split(".")
+    if endpoint is not None and endpoint.handler:  # not by the function that registers it
+        named = endpoint.handler.split(".")[-1:]
+    for part in (*named, *path.split("/")):
         words = " ".join(_WORDS.findall(part)).lower()
         if _OPEN_FLOW.search(words) or _PROBE.fullmatch(words):
             return True
@@ -106,7 +110,7 @@ def silenced(policy: Policy, check: Check, view: View, unit: Unit) -> bool:
     if "authn" in check.require:
         endpoint = view.analysis.endpoints.get(id(unit))
         # Whatever it is called: what works on health data is not open.
-        return _open_by_nature(unit, endpoint.path if endpoint else "") and not any(f.phi for f in view.in_reach(unit))
+        return _open_by_nature(unit, endpoint) and not any(f.phi for f in view.in_reach(unit))
     return policy.id == "tenancy.raw-sql" and facts.tenant.isolation == "rls"
 
 

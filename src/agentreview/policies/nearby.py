@@ -30,7 +30,7 @@ _SETTINGS = re.compile(
     r"audit\w*|apps|application|create_app|__init__|extensions|database|db|models/base)\.py$"
     r"|(?:^|/)(?:app|main|server|index|routes?|router|middleware|proxy|app\.module|auth\.module|root|trpc|hooks\.server)\.[cm]?[jt]sx?$"
     r"|(?:^|/)\w*(?:[sS]ecurity|[aA]udit)\w*(?:\.subscriber|\.middleware|\.interceptor)?\.(?:[jt]s|java|kt)$"
-    r"|(?:^|/)(?:main|server|routes?|router|app|middleware)\.go$"
+    r"|(?:^|/)\w*(?:main|server|routes?|router|routing|app|api|http|handlers?|middleware)\w*(?<!_test)\.go$"
     r"|(?:^|/)(?:[^/]*[_.-])?(?:rls|row_level|row-level|security|policies|isolation|audit_trigger|triggers)(?:[_.-][^/]*)?\.(?:sql|py)$"
 )
 _SPEAK = (".py", ".js", ".jsx", ".ts", ".tsx", ".cjs", ".mjs", ".cts", ".mts", ".java", ".kt", ".go", ".sql")
@@ -175,10 +175,14 @@ class Nearby:
             cls.name if cls is not None else unit.name,
             endpoint.router if endpoint else "",
         }
+        if analysis.module.language == "go":  # a method stands for itself, and in the function that registers it
+            around = [u.name for u in _outward(unit)]
+            mine = {unit.name, unit.qualname, *around}
         for path, summary in self._settings(analysis):
             for target, facts in summary["mounts"]:
                 for place, symbol in locate(self.paths, path, summary["language"], target):
-                    if place == analysis.path and (symbol.split(".")[0] in mine or symbol in mine):
+                    first = symbol.split(".")[0] if summary["language"] != "go" else symbol.rsplit(".", 1)[-1]
+                    if place == analysis.path and (symbol in mine or first in mine):
                         for concept, call, line in facts:
                             yield _fact(unit, None, concept, call, f"{path}:{line}")
 
@@ -212,6 +216,15 @@ def _common(one: str, other: str) -> int:
             break
         count += 1
     return count
+
+
+def _outward(unit: Unit) -> Iterator[Unit]:
+    """The functions around a unit."""
+    node = unit.parent
+    while node is not None:
+        if node.kind == "function":
+            yield node
+        node = node.parent
 
 
 def _family(language: str) -> str:

@@ -11,10 +11,14 @@ from agentreview.policies.load import Check, Policy
 
 def order(policy: Policy, check: Check, view: View) -> Iterator[Claim]:
     """Claim units whose decorator of ``concepts`` stands outside (above) one of ``unless``: it runs for the refused too."""
+    told: set[int] = set()
     for own in view.analysis.units.values():
         route = [f for f in own.facts if f.framework == "route"]  # router.get(path, audit, requireAuth, handler)
         first = next((f for f in route if f.concept in check.concepts), None)
-        if first is not None and any(f.concept in check.unless and f.start > first.start for f in route):
+        if first is None or first.start in told:
+            continue  # what a router uses is said once
+        told.add(first.start)
+        if any(f.concept in check.unless and f.start > first.start for f in route):
             yield make_claim(policy, check, view, own.unit, fact=first, identity=f"order:{first.call}")
     if view.analysis.module.language != "python":  # Nest runs guards first, wherever their decorator stands
         return

@@ -55,7 +55,9 @@ class Endpoint:
     router: str = ""
     path: str = ""
     line: int = 0
-    guessed: bool = False  # by the name of its first parameter alone: a helper or a middleware looks the same
+    guessed: bool = False  # by its parameters alone: a helper or a middleware looks the same
+    handler: str = ""  # of a registration: the function of another file that answers
+    placed: bool = False  # its router says what stands in front of it; the function around it does not
     shaped: bool = False  # what it returns is cut to a schema: a response model, a type of GraphQL
     client: Glob | None = None  # which parameters the client fills, by name or position; None: those that look like it
 
@@ -87,6 +89,7 @@ class Analysis:
     lexicon: Lexicon
     names: dict[str, Unit]
     shows_tenant: bool = False
+    handed: list[tuple[str, list[Fact]]] = field(default_factory=list)  # names of other files, behind these controls
     lent: dict[int, list[Fact]] = field(default_factory=dict)  # what reach worked out, once a unit
 
     def own(self, unit: Unit) -> UnitFacts:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
-from agentreview.syntax.patterns import Glob, Index, compile_patterns, glob
+from agentreview.syntax.patterns import Glob, Index, compile_patterns, filing_names, glob
 
 CONCEPTS = frozenset(
     "endpoint job authn opening object-check audit audit-off read write delete raw-sql log respond raise send request "
@@ -27,12 +27,23 @@ SWITCHES = frozenset(
 )  # set once, hold from then on
 VALUES = frozenset({"request", "caller", "redact", "model-tool"})
 KINDS = frozenset(
-    "call assign decorator base attribute method function_param route handler member directive file param annotation keyword import".split()
+    "call assign decorator base attribute method function_param signature route register use group handler member directive file param annotation keyword import".split()
 )
-_FILED = ("call", "route", "handler", "decorator", "assign")  # kinds that are filed by the names in them
+_FILED = (
+    "call",
+    "route",
+    "register",
+    "use",
+    "group",
+    "handler",
+    "decorator",
+    "assign",
+)  # kinds that are filed by the names in them
 MODIFIERS = frozenset(
-    "single bulk object where unless_where value unless argument resource of function property client shaped".split()
+    "single bulk object where unless_where value unless argument resource of function property client shaped fills acts at".split()
 )
+LAST = 99  # of the argument that is filled: the last one
+BY_NAME = -2  # of a resource: the callee's own name says it
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -53,6 +64,11 @@ class Entry:
     unless: Glob | None = None
     argument: Glob | None = None
     resource: int = -1
+    fills: int = -1  # the argument that holds the answer afterwards
+    from_request: bool = False  # fills only from what the client sent
+    acts: tuple[int, ...] = ()  # which arguments say on what; without it the first
+    at: int = -1  # which argument of a registration is the handler
+    signature: tuple[tuple[Glob, ...], Glob | None] | None = None
     of: Glob | None = None
     function: Glob | None = None
     base: Glob | None = None
@@ -97,10 +113,12 @@ class Matchers:
     the frameworks, whichever was filed first.
     """
 
-    __slots__ = ("_waiting", "assigns", "calls", "decorators", "imports", "kinds")
+    __slots__ = ("_waiting", "assigns", "calls", "decorators", "fills", "imports", "kinds", "routing")
 
     def __init__(self, frameworks: Iterable[Framework] = ()) -> None:
         self.calls, self.decorators, self.assigns = Index(), Index(), Index()
+        self.routing: dict[str, set[str]] = {}  # last names of calls that register, make groups, or stand in front
+        self.fills = False  # whether any entry hands values over in arguments
         self.kinds: dict[str, list[Entry]] = {}
         self.imports: dict[str, tuple[str, ...]] = {}
         self._waiting: dict[str, tuple[int, Framework]] = {}
@@ -113,7 +131,11 @@ class Matchers:
         modules = frozenset(imported)
         out = set()
         for framework, prefixes in self.imports.items():
-            if not prefixes or any(m == p or m.startswith((p + ".", p + "/")) for p in prefixes for m in modules):
+            if not prefixes or any(
+                m == p or m.startswith((p + ".", p + "/")) or (p[0] == "*" and m.endswith(p[1:]))
+                for p in prefixes
+                for m in modules
+            ):
                 out.add(framework)
                 if framework in self._waiting:
                     self._file(*self._waiting.pop(framework))
@@ -126,6 +148,9 @@ class Matchers:
                 text = raw if isinstance(raw, str) else str(raw[kind])
                 index = {"decorator": self.decorators, "assign": self.assigns}.get(kind, self.calls)
                 index.add(text, LazyEntry(framework.id, concept, raw), number)
+                self.fills = self.fills or (concept == "request" and "fills" in raw and not isinstance(raw, str))
+                if kind in ("register", "use", "group"):
+                    self.routing.setdefault(kind, set()).update(filing_names(text))
             else:
                 entry = compile_entry(framework.id, concept, raw)
                 entry.place = number
@@ -148,19 +173,33 @@ def compile_entry(framework: str, concept: str, raw: str | Mapping[str, Any]) ->
     text = str(data[kind])
     entry = Entry(
         framework, concept, kind, text,
-        single=bool(data.get("single")), bulk=bool(data.get("bulk")), shaped=bool(data.get("shaped")), resource=int(data.get("resource", -1)),
+        single=bool(data.get("single")), bulk=bool(data.get("bulk")), shaped=bool(data.get("shaped")),
+        resource=BY_NAME if data.get("resource") == "name" else int(data.get("resource", -1)),
+        fills=LAST if data.get("fills") == "last" else int(data.get("fills", -1)), acts=_positions(data.get("acts")),
+        from_request=data.get("argument") == "$request", at=int(data.get("at", -1)),
         where=_pairs(data.get("where")), unless_where=_pairs(data.get("unless_where")),
     )  # fmt: skip
     if kind in _FILED:
         compile_patterns(text)  # only to say what is wrong with it: the index compiles its own when it is needed
+    elif kind == "signature":
+        given, arrow, answer = text.partition("->")
+        types = tuple(glob(part.strip()) for part in given.split(",") if part.strip())
+        entry.signature = (types, glob(answer.strip()) if arrow else None)
     else:
         entry.globs = glob(text)
     for name in ("object", "value", "unless", "argument", "of", "function", "property", "client"):
-        if name in data:
+        if name in data and data[name] != "$request":
             setattr(entry, name, glob(str(data[name])))
     if kind == "method":
         entry.base = glob(str(data.get("base", "*")))
     return entry
+
+
+def _positions(value: Any) -> tuple[int, ...]:
+    """``acts: 2`` is the third argument, ``[0, 1]`` the first two, ``all`` every one."""
+    if value == "all":
+        return tuple(range(30))
+    return tuple(value) if isinstance(value, list) else () if value is None else (int(value),)
 
 
 def _pairs(value: Any) -> tuple[tuple[str, str], ...]:

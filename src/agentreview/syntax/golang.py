@@ -1,8 +1,10 @@
 """Go source to the small tree (grammar: tree-sitter-go through ast-grep).
 
 A method belongs to its receiver's type: ``func (s *Store) Get`` is ``Store.Get``, and its receiver reads ``self``.
-Struct literals are calls with keywords, ``fmt.Sprintf`` a string with holes, ``x := f()`` an assignment; type
-conversions look like calls and are lowered as such, because the grammar cannot tell them apart.
+Struct literals are calls with keywords, ``fmt.Sprintf`` a string with holes, ``x := f()`` an assignment, ``go f()`` a
+call of ``go``; type conversions look like calls and are lowered as such, because the grammar cannot tell them apart.
+An exported field reads like the column it is (``patient.DateOfBirth`` is ``patient.dateOfBirth``): a capital says who
+may use it here, and nothing else. Names of functions and of other packages stay as they are.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from agentreview.syntax.lowering import Lowering, TooDeepError, named, parse
-from agentreview.syntax.tree import Arg, Expr, Module, Param, Stmt, Unit
+from agentreview.syntax.tree import LITERAL, Arg, Expr, Module, Param, Stmt, Unit
 
 if TYPE_CHECKING:
     from ast_grep_py import SgNode
@@ -27,8 +29,23 @@ _LINKS = frozenset(
         "type_assertion_expression",
     }
 )
+# Types that are read as what they hold.
+_AROUND = frozenset(
+    {
+        "pointer_type",
+        "slice_type",
+        "array_type",
+        "implicit_length_array_type",
+        "map_type",
+        "channel_type",
+        "generic_type",
+        "parenthesized_type",
+    }
+)
 _VERB = re.compile(r"%[-+# 0-9.*\[\]]*[a-zA-Z]")
-_FORMATS = frozenset({"Sprintf", "Errorf", "Sprint", "Sprintln", "Appendf"})
+_TAG = re.compile(r'(\w+):"((?:[^"\\]|\\.)*)"')
+_INITIALS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]+(?![a-z])|[A-Z]")
+_ORM_TAGS = frozenset({"gorm", "xorm", "bun", "pg", "orm"})
 
 
 def lower(source: str) -> Module:
@@ -85,7 +102,11 @@ class _Go(Lowering):
             out.append(self.stmt("block", node, body=self.block(node))) if kind == "block" or kind.endswith(
                 "_case"
             ) else out.extend(self.block(node))
-        elif kind in ("expression_statement", "go_statement", "defer_statement", "send_statement", "receive_statement"):
+        elif kind == "go_statement":
+            called = tuple(Arg(None, self.value(child)) for child in named(node))
+            start = self.leaf("name", node.children()[0])
+            out.append(self.stmt("expr", node, value=self.expr("call", node, base=start, args=called)))
+        elif kind in ("expression_statement", "defer_statement", "send_statement", "receive_statement"):
             out.extend(self.stmt("expr", child, value=self.value(child)) for child in named(node))
         elif kind in (
             "break_statement",
@@ -212,10 +233,13 @@ class _Go(Lowering):
         held = self.current
         if kind and kind in self.types:  # a method is a member of its type, wherever in the file it stands
             self.current = self.types[kind]
-        unit = self.enter("function", label if not kind or kind in self.types else f"{kind}.{label}", node, header=name)
+        unit = self.enter("function", label, node, header=name)
+        if kind and kind not in self.types:  # the type stands in another file of the package
+            unit.qualname = f"{kind}.{label}"
         unit.exported = label[:1].isupper()
         self.receivers.append(own)
         unit.params = self.params(node.field("parameters"))
+        unit.returns = self.results(node.field("result"))
         unit.body = self.block(node.field("body"))
         self.receivers.pop()
         self.leave()
@@ -234,15 +258,42 @@ class _Go(Lowering):
             label, type_node = field.field("name"), field.field("type")
             if label is None and type_node is not None:
                 bases.append(self.type_name(type_node))
-            elif label is not None:
-                body.append(
-                    self.stmt(
-                        "assign", field, targets=(self.leaf("name", label),), value=self.type_name(type_node), op=":"
-                    )
-                )
+            for label in (c for c in named(field) if c.kind() == "field_identifier"):
+                column = self.expr("name", label, _column(label.text()))
+                body.extend(self.tags(field))
+                body.append(self.stmt("assign", field, targets=(column,), value=self.type_name(type_node), op=":"))
         unit.bases, unit.body = tuple(bases), tuple(body)
         self.leave()
         out.append(self.unit_stmt(unit))
+
+    def tags(self, field: SgNode) -> list[Stmt]:
+        """``gorm:"uniqueIndex:idx_mrn;not null"`` is a call in front of the field, as decorators of columns are elsewhere."""
+        tag = field.field("tag")
+        out = []
+        for name, text in _TAG.findall(tag.text()) if tag is not None else ():
+            args: list[Arg] = []
+            if name not in _ORM_TAGS:
+                continue
+            for part in text.split(";" if ";" in text or name == "gorm" else ","):
+                key, colon, value = part.strip().partition(":")
+                if key and tag is not None:
+                    word = re.sub(r"\W+", "_", key).strip("_").lower()
+                    given = self.expr("str", tag, value) if colon else self.expr("const", tag, "true")
+                    args.append(Arg({"uniqueindex": "unique"}.get(word, word), given))
+            if tag is not None and args:
+                out.append(
+                    self.stmt(
+                        "expr", tag, value=self.expr("call", tag, base=self.expr("name", tag, name), args=tuple(args))
+                    )
+                )
+        return out
+
+    def results(self, node: SgNode | None) -> Expr | None:
+        """The type of the result; several are a list."""
+        if node is None or node.kind() != "parameter_list":
+            return self.type_name(node) if node is not None else None
+        found = [c for c in named(node) if c.kind() == "parameter_declaration"]
+        return self.expr("list", node, items=tuple(self.type_name(c.field("type")) for c in found)) if found else None
 
     def params(self, node: SgNode | None) -> tuple[Param, ...]:
         out: list[Param] = []
@@ -254,11 +305,27 @@ class _Go(Lowering):
         return tuple(out)
 
     def type_name(self, node: SgNode | None) -> Expr:
-        """The last name of a type: ``*models.Patient`` and ``[]Patient`` are ``Patient``."""
+        """What a type is about: ``*models.Patient``, ``[]models.Patient`` and ``map[string]models.Patient`` are ``models.Patient``."""
         if node is None:
             return Expr("other", 0, 0, 1, 1)
-        text = re.sub(r"\[[^\[\]]*\]|\*|\.\.\.", "", node.text()).strip()
-        return self.expr("name", node, text.rsplit(".", 1)[-1][:100])
+        inner: SgNode | None = node
+        for _ in range(20):
+            if inner is None or inner.kind() not in _AROUND:
+                break
+            inner = (
+                inner.field("value")
+                or inner.field("element")
+                or inner.field("type")
+                or next(iter(named(inner)[-1:]), None)
+            )
+        if inner is None:
+            return self.leaf("name", node)
+        if inner.kind() == "qualified_type":
+            package, name = inner.field("package"), inner.field("name")
+            if package is not None and name is not None:
+                return self.expr("attr", node, name.text(), base=self.leaf("name", package))
+        plain = inner.kind() == "type_identifier"
+        return self.expr("name", node, inner.text() if plain else inner.kind().removesuffix("_type"))
 
     # -- expressions --------------------------------------------------------------------------------------------
 
@@ -330,12 +397,17 @@ class _Go(Lowering):
                 if current.kind() == "type_conversion_expression"
                 else "operand"
             )
+        if current is not None and current.kind() == "generic_type":  # New[Patient](db)
+            current = current.field("type")
         out = self.value(current)
-        for link in reversed(links):
+        for at, link in reversed(list(enumerate(links))):
             kind = link.kind()
             if kind == "selector_expression":
                 field = link.field("field")
-                out = self.expr("attr", link, field.text() if field is not None else "", base=out)
+                name = field.text() if field is not None else ""
+                called = at > 0 and links[at - 1].kind() == "call_expression"
+                package = out.kind == "name" and out.name in self.imports
+                out = self.expr("attr", link, name if called or package else _column(name), base=out)
             elif kind == "call_expression":
                 out = self.call(link, out)
             elif kind == "type_conversion_expression":
@@ -348,42 +420,55 @@ class _Go(Lowering):
     def call(self, node: SgNode, base: Expr) -> Expr:
         arguments = node.field("arguments")
         args = tuple(Arg(None, self.value(c)) for c in named(arguments)) if arguments is not None else ()
-        if (
-            base.kind == "attr"
-            and base.name in _FORMATS
-            and args
-            and args[0].value.kind == "str"
-            and base.name.endswith("f")
-        ):
-            text = _VERB.sub("{}", args[0].value.name.replace("%%", "%"))
-            return self.expr("fstr", node, text, items=tuple(a.value for a in args[1:]))
+        if base.kind == "attr" and base.name in ("Sprintf", "Errorf", "Appendf") and base.base is not None:
+            at = 1 if base.name == "Appendf" else 0
+            if base.base.name == "fmt" and len(args) > at and args[at].value.kind == "str":
+                text = _VERB.sub("{}", args[at].value.name.replace("%%", "%"))
+                made = self.expr("fstr", node, text, items=tuple(a.value for a in args[at + 1 :]))
+                return made if base.name != "Errorf" else self.expr("call", node, base=base, args=(Arg(None, made),))
         return self.expr("call", node, base=base, args=args)
 
     def composite(self, node: SgNode) -> Expr:
+        """``Patient{Name: n}`` is a call with keywords; ``gin.H{"name": n}``, a map under any name, is a dict."""
         kind, body = node.field("type"), node.field("body")
-        inner = self.literal(body) if body is not None else self.leaf("const", node)
-        if kind is None or kind.kind() in ("map_type", "slice_type", "array_type", "implicit_length_array_type"):
-            return inner
+        inner = self.literal(body, fields=True) if body is not None else self.leaf("const", node)
+        plain = kind is None or kind.kind() in ("map_type", "slice_type", "array_type", "implicit_length_array_type")
+        keys = (
+            [part for c in named(body) for part in named(c)[:1] if c.kind() == "keyed_element"]
+            if body is not None
+            else []
+        )
+        texts = [k for k in keys if (named(k) or [k])[0].kind() in ("interpreted_string_literal", "raw_string_literal")]
+        if plain or (texts and len(texts) == len(keys)):
+            return self.literal(body, fields=False) if body is not None and plain else inner
         args = inner.args if inner.kind == "dict" else tuple(Arg(None, v) for v in inner.items)
-        return self.expr("call", node, base=self.type_name(kind), args=args)
+        return self.expr("call", node, LITERAL, base=self.type_name(kind), args=args)
 
-    def literal(self, node: SgNode) -> Expr:
+    def literal(self, node: SgNode, *, fields: bool = True) -> Expr:
         children = named(node)
         if children and all(c.kind() == "keyed_element" for c in children):
             args = []
             for child in children:
                 parts = named(child)
-                key = parts[0].text().strip('"') if parts else ""
-                args.append(Arg(key, self.value(parts[-1])))
+                key = parts[0].text() if parts else ""
+                plain = fields and key.isidentifier()
+                args.append(Arg(_column(key) if plain else key.strip('"`'), self.value(parts[-1])))
             return self.expr("dict", node, args=tuple(args))
         return self.expr("list", node, items=tuple(self.value(c) for c in children))
 
     def closure(self, node: SgNode) -> Expr:
         unit = self.enter("function", "<callback>", node, anonymous=True)
         unit.params = self.params(node.field("parameters"))
+        unit.returns = self.results(node.field("result"))
         unit.body = self.block(node.field("body"))
         self.leave()
         return self.expr("func", node, unit=unit)
+
+
+def _column(name: str) -> str:
+    """``DateOfBirth`` -> ``dateOfBirth``, ``SSN`` -> ``ssn``, ``MRNHash`` -> ``mrnHash``."""
+    found = _INITIALS.match(name)
+    return name if found is None else found[0].lower() + name[found.end() :]
 
 
 _STATEMENTS: dict[str, Callable[[_Go, SgNode, list[Stmt]], None]] = {

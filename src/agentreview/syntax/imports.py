@@ -157,13 +157,14 @@ def _java(paths: Paths, importer: str, dotted: str) -> Iterator[tuple[str, str]]
 
 
 def _go(paths: Paths, importer: str, dotted: str) -> Iterator[tuple[str, str]]:
-    package, _, symbol = dotted.rpartition(".") if "/" in dotted or "." in dotted else ("", "", dotted)
-    if not package:
+    head, slash, tail = dotted.rpartition("/")
+    package, _, symbol = tail.partition(".")
+    if not slash and (not symbol or package[:1].isupper()):  # Show, PatientStore.Get: of the same package
         for path in paths.folder(dirname(importer), ".go"):
             if not path.endswith("_test.go"):
-                yield path, symbol
+                yield path, dotted
         return
-    parts = package.split("/")
+    parts = f"{head}{slash}{package}".split("/")
     for size in range(len(parts), 0, -1):
         folders = paths.folders("/".join(parts[-size:]), ".go")
         if folders:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from agentreview.globs import matches
 from agentreview.syntax.frameworks import Entry, LazyEntry
+from agentreview.syntax.lexicon import resource_name
 from agentreview.syntax.patterns import Link, chain, glob
 from agentreview.syntax.tree import Expr, Param, Unit, subexpressions
 
@@ -37,6 +38,15 @@ def constants(module: Unit) -> Iterator[tuple[str, Expr]]:
             value = stmt.value
             if value is not None and value.kind == "str" and _CONSTANT.search(value.name[:200]):
                 yield stmt.targets[0].name, value
+
+
+def as_written(source: str, expr: Expr) -> str:
+    """A dotted name whose last part stands as it is in the source: Go's `h.Show` is a method as often as a field."""
+    dotted = ".".join(link.name for link in chain(expr))
+    if expr.kind != "attr":
+        return dotted
+    last = re.search(r"\w+$", source[expr.start : expr.end])
+    return dotted.rpartition(".")[0] + "." + last[0] if last is not None and "." in dotted else dotted
 
 
 def bare_link(name: str) -> Link:
@@ -137,6 +147,29 @@ def decorated_resource(param: Param) -> str:
             if name:
                 return name
     return ""
+
+
+_VERB = re.compile(
+    r"^(?:get|find|list|fetch|load|read|search|select|query|lookup|count|create|insert|add|save|store|put|update|upsert|set|patch|delete|remove|archive|purge)"
+    r"(?:All|One|Many|Or|First|By(?=[A-Z]\w*$))?(?=[A-Z]|$)",
+    re.IGNORECASE,
+)
+_DETAIL = re.compile(
+    r"(?:By|For|With|From|In|Of|Where|And|Tx|Ctx|WithContext|Details?|Record|Row|Rows|Records)(?=[A-Z]|$).*$"
+)
+_SEVERAL = re.compile(r"^(?i:list|search|select|query|count|find_?all|get_?all)(?=[A-Z]|$)")
+
+
+def named_resource(links: list[Link]) -> tuple[str, bool]:
+    """(resource, whether one row) by the callee's name: ``store.GetPatientByID`` is one Patient, ``ListPatients`` several."""
+    name = links[-1].name
+    verb = _VERB.match(name)
+    noun = _DETAIL.sub("", name[verb.end() :]) if verb is not None else ""
+    if not noun:
+        return (resource_name(links[-2].name) if len(links) > 1 else ""), not _SEVERAL.match(name)
+    many = noun.endswith("s") and not noun.endswith(("ss", "us", "is"))
+    one = f"{noun[:-3]}y" if noun.endswith("ies") else noun[:-1] if many else noun
+    return one, not many and not _SEVERAL.match(name)
 
 
 def path_matches(path: str, pattern: str) -> bool:

@@ -6,6 +6,7 @@ segments that must match the whole chain:
     name            that name                     a|b            either
     get_*|*Mixin    globs (``*`` only)            **             any number of segments, also none
     $R              any one segment, captured     select($R)     a call whose first argument names the resource
+    $R:*Repo|*Dao   one of these, captured
 
 Matching is linear in practice: every pattern is filed under the literal names its last fixed segment allows, chains look
 up only those, and the answer for a chain of names is remembered.
@@ -174,10 +175,10 @@ class Pattern:
             if at >= len(links):
                 return None
             link = links[at]
+            if segment.glob is not None and not segment.glob.matches(link.name):
+                return None
             if segment.kind == "capture":
                 captured = (at, False)
-            elif segment.glob is not None and not segment.glob.matches(link.name):
-                return None
             if segment.captures_argument:
                 if not link.args:
                     return None
@@ -202,9 +203,9 @@ def compile_pattern(text: str) -> Pattern:
             continue
         argument = token.endswith("($R)")
         token = token.removesuffix("($R)").removesuffix("()")
-        if token == "$R":
-            segments.append(_Segment("capture"))
-        elif not token or token == "$" or "(" in token or ")" in token:
+        if token == "$R" or token.startswith("$R:"):
+            segments.append(_Segment("capture", glob(token[3:]) if token[3:] else None))
+        elif not token or token == "$" or "(" in token or ")" in token or token.startswith("$R"):
             raise ValueError(f"bad segment {raw!r}")
         else:
             segments.append(_Segment("name", None if token == "*" else glob(token), captures_argument=argument))
@@ -240,7 +241,7 @@ def filing_names(text: str) -> tuple[str, ...]:
     out: list[str] = []
     for part in _ALTERNATIVES.split(text):
         for raw in reversed(part.split(".")):
-            token = raw.strip().removesuffix("($R)").removesuffix("()")
+            token = raw.strip().removesuffix("($R)").removesuffix("()").removeprefix("$R:")
             if "*" not in token and "$" not in token and "[" not in token:
                 out.extend(name.strip() for name in token.split("|"))
                 break

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 
 from agentreview.syntax.lexicon import Lexicon, flat
 from agentreview.syntax.patterns import Link, chain
-from agentreview.syntax.tree import Arg, Expr
+from agentreview.syntax.tree import LITERAL, Arg, Expr
 from agentreview.syntax.values import Evaluator
+from agentreview.syntax.worded import spelled_out
 
 _TABLE = re.compile(
     r"\b(?:from|join|update|into|table)\s+[\"'`\[]?(?:[a-z_][\w]*\.)?[\"'`\[]?([a-z_]\w*)", re.IGNORECASE
@@ -35,6 +36,7 @@ _NAMED = frozenset("eq where andWhere whereIn in match".split())
 _UPDATES = frozenset(
     "update updateMany updateManyAndReturn upsert findByIdAndUpdate findOneAndUpdate updateOne aupdate".split()
 )
+_SETS = frozenset("Updates Update UpdateColumn UpdateColumns Assign Attrs".split())  # GORM: what a row becomes
 _WRITTEN = frozenset("data set create update values $set".split())
 _LIST_ONLY = frozenset(
     "select include orderBy order_by only values defer fields attributes columns take skip limit prefetch_related select_related update_fields".split()
@@ -66,7 +68,7 @@ def predicate(links: list[Link], evaluator: Evaluator, lexicon: Lexicon) -> Pred
     for link in links:
         if link.name in _LIST_ONLY:
             continue
-        for key, value in _pairs(_conditions(link), evaluator):
+        for key, value in _pairs(_conditions(link, evaluator.language), evaluator):
             if (key is not None and key in _LIST_ONLY) or value.kind == "dict":
                 continue  # the parts of a dict come one by one
             conditions += value.kind != "const"
@@ -123,9 +125,13 @@ def picks(links: list[Link]) -> bool:
     return False
 
 
-def _conditions(link: Link) -> tuple[Arg, ...]:
+def _conditions(link: Link, language: str = "") -> tuple[Arg, ...]:
     """The arguments that choose rows: what an update writes (``data``, ``.update(signed_by=…)``) chooses none."""
     args = link.args or ()
+    if link.name in _SETS:
+        return ()
+    if args and language in ("go", "java"):
+        args = spelled_out(link, args, language)
     if link.name in _NAMED and len(args) > 1 and args[0].value.kind == "str":
         return (Arg(args[0].value.name.rsplit(".", 1)[-1], args[-1].value),)  # .where("org_id", orgId), .eq("id", id)
     if link.name not in _UPDATES:
@@ -180,6 +186,10 @@ def _pair(
     elif value.kind == "bin":
         for item in value.items:
             yield from _pair(name, item, evaluator, depth + 1)
+    elif value.kind == "call" and value.name == LITERAL:
+        if name is not None:
+            yield name, value
+        yield from _pairs(value.args, evaluator, depth + 1)
     elif value.kind == "call" and name is None and depth < 8:
         links = chain(value)
         yield None, value

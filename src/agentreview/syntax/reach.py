@@ -88,6 +88,8 @@ def resolve(analysis: Analysis, unit: Unit, name: str) -> Unit | None:
             found = analysis.names.get(f"{owner.qualname}.{name[5:]}")
             if found is not None and found is not unit:
                 return found
+        if cls is None and analysis.module.language == "go":  # a method whose type stands in another file
+            return analysis.names.get(f"{receiver(unit)}.{name[5:]}")
         return None
     scope: Unit | None = unit
     while scope is not None:
@@ -97,6 +99,16 @@ def resolve(analysis: Analysis, unit: Unit, name: str) -> Unit | None:
             return found
         scope = scope.parent
     return None
+
+
+def receiver(unit: Unit) -> str:
+    """Name of the type a Go method belongs to, wherever the type is declared; '' of a function."""
+    node: Unit | None = unit
+    while node is not None and node.kind == "function":
+        if node.parent is not None and node.parent.kind != "function":
+            return node.qualname.rpartition(".")[0]
+        node = node.parent
+    return ""
 
 
 def enclosing_class(unit: Unit) -> Unit | None:
@@ -131,11 +143,11 @@ def in_reach(analysis: Analysis, unit: Unit) -> list[Fact]:
                     and (child.name in _CLASS_HOOKS or unit.kind == "class")
                 ):
                     out.extend(f for f in own_and_helpers(analysis, child) if f.concept in CONTROLS)
-    parent = unit.parent
+    endpoint = analysis.endpoints.get(id(unit))
+    parent = unit.parent if endpoint is None or not endpoint.placed else None
     while parent is not None and parent.kind == "function":  # a handler inside a factory, a closure
         out.extend(f for f in analysis.own(parent).facts if f.concept in CONTROLS)
         parent = parent.parent
-    endpoint = analysis.endpoints.get(id(unit))
     if endpoint is not None:
         out.extend(analysis.routers.get(endpoint.router, ()))
         out.extend(

@@ -23,6 +23,8 @@ from agentreview.syntax.names import (
     type_resource,
 )
 from agentreview.syntax.patterns import Link, chain, names
+from agentreview.syntax.registered import Pending, join, kinds_of_names, signed
+from agentreview.syntax.routers import Routers
 from agentreview.syntax.scope import Scope
 from agentreview.syntax.spelling import QUESTION
 from agentreview.syntax.tree import Expr, Module, Param, Stmt, Unit, subexpressions
@@ -60,6 +62,10 @@ class Reader:
         self.answering = [e for e in matchers.kinds.get("member", ()) if e.framework in self.active]
         self.tools: set[int] = set()  # functions that a model calls
         self.constants = dict(constants(module.root))
+        self.fills = matchers.fills  # whether any framework of the language hands values over in arguments
+        self.registrations: list[Pending] = []
+        self._kinds: dict[str, str] | None = None
+        self.routers = Routers(self)
         self.made = {  # names of the module and what makes them
             stmt.targets[0].name: stmt
             for stmt in module.root.body
@@ -87,6 +93,7 @@ class Reader:
                 self.analysis.own(unit).facts.extend(lent)
                 self.reread(unit)
                 self.analysis.own(unit).calls.extend(calls)
+        join(self)
         for unit in self.module.units:
             if unit.kind == "class":
                 self.limited(unit)
@@ -164,6 +171,7 @@ class Reader:
         if unit.kind == "class":
             self.class_facts(unit, own)
         elif unit.kind == "function":
+            signed(self, unit, own)
             self.named_endpoint(unit)
             state.bind_params(unit, is_endpoint=id(unit) in self.analysis.endpoints)
         if unit.kind == "function" and unit.parent is not None:
@@ -189,8 +197,18 @@ class Reader:
 
     # -- matching ----------------------------------------------------------------------------------------------
 
+    def kinds_of_names(self) -> dict[str, str]:
+        """What local names are, by types and constructors; made once."""
+        if self._kinds is None:
+            self._kinds = kinds_of_names(self)
+        return self._kinds
+
     def entries(self, links: list[Link], *, decorator: bool = False) -> list[tuple[Entry, int, bool]]:
         """Entries that the longest matching prefix of the chain spells, with the captured link."""
+        return self.longest(links, decorator=decorator)[0]
+
+    def longest(self, links: list[Link], *, decorator: bool = False) -> tuple[list[tuple[Entry, int, bool]], int]:
+        """Those entries, and how many links the prefix has."""
         index = self.matchers.decorators if decorator else self.matchers.calls
         for size in _prefixes(len(links)):
             part = links[:size]
@@ -201,8 +219,8 @@ class Reader:
                     _, captured, argument = pattern.match(part)
                     out.append((entry, captured, argument))
             if any(entry.concept not in VALUES for entry, _, _ in out) or (out and size == len(links)):
-                return out
-        return []
+                return out, size
+        return [], 0
 
     def assigned(self, links: list[Link]) -> list[Entry]:
         """Entries that an assignment to this place spells (``localStorage.draft = …``)."""
@@ -221,6 +239,7 @@ class Reader:
                         isinstance(value, LazyEntry)
                         and (value.concept in VALUES or value.concept == "sanitize")
                         and value.framework in self.active
+                        and not (isinstance(value.raw, dict) and "fills" in value.raw)
                     ):
                         found.add(value.concept)
             known = self.concepts_memo[key] = frozenset(found)
@@ -243,6 +262,8 @@ class Reader:
                 hit = any(has_argument(a.value, a.name, key, value) for a in args)
                 if hit is not wanted:
                     return False
+        if entry.kind == "decorator" and entry.unless is not None and entry.unless.matches(links[-1].name):
+            return False
         return not (
             entry.argument is not None and not any(entry.argument.matches(n) for a in args for n in names_in(a.value))
         )
@@ -311,7 +332,8 @@ class Reader:
                 elif stmt.value is not None and stmt.op == ":":
                     resource = type_resource(stmt.value)
                 if stmt.op == ":" and stmt.value is not None:
-                    self.members.setdefault(id(unit), {})[name] = last_name(stmt.value)
+                    whole = names(chain(stmt.value)) if self.module.language == "go" else last_name(stmt.value)
+                    self.members.setdefault(id(unit), {})[name] = whole
                 if resource and resource[:1].isupper():
                     env[f"self.{name}"] = Value(resource=resource_name(resource), record=name != "serializer_class")
         for child in unit.children:

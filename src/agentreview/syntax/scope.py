@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from agentreview.syntax.facts import Fact
 from agentreview.syntax.frameworks import SWITCHES, Entry
+from agentreview.syntax.lexicon import resource_name
 from agentreview.syntax.names import (
     inert_type,
     last_name,
@@ -23,7 +24,14 @@ from agentreview.syntax.values import NOTHING, PHI_NAME, PHI_OBJECT, Value
 
 _SENT = frozenset(
     {"Header", "Query", "Body", "Headers", "Path", "Param", "Form", "Cookie"}
+    | {"RequestParam", "RequestHeader", "PathVariable", "QueryParam", "HeaderParam", "PathParam", "CookieValue"}
 )  # how a parameter says the client fills it
+
+_DECORATED = frozenset(
+    "Body Param Query Headers Req RequestBody RequestParam PathVariable RequestHeader RequestPart ModelAttribute CookieValue MatrixVariable "
+    "PathParam QueryParam FormParam HeaderParam CookieParam BeanParam Argument InputArgument".split()
+)
+_BODIES = frozenset({"RequestBody", "ModelAttribute"})  # a whole request body, in the type that the parameter names
 
 _NOT_INPUT = frozenset(
     "self cls this request req res response reply next session db conn info context ctx user current_user currentUser background_tasks "
@@ -36,7 +44,10 @@ _INERT_TYPES = frozenset(
 )
 _FAILED = re.compile(r"[45]\d\d$")  # the status of an answer
 _SERVICE_TYPES = frozenset(
-    "Session AsyncSession Request Response HttpRequest HttpResponse BackgroundTasks User CurrentUser Connection WebSocket NextFunction NextResponse NextRequest Settings".split()
+    "Session AsyncSession Request Response HttpRequest HttpResponse BackgroundTasks User CurrentUser Connection WebSocket NextFunction NextResponse NextRequest Settings "
+    "HttpServletRequest HttpServletResponse ServletRequest ServletResponse Model ModelMap Pageable Sort BindingResult Errors Principal Authentication "
+    "Locale HttpSession RedirectAttributes UriComponentsBuilder WebRequest NativeWebRequest SecurityContext UriInfo HttpHeaders ServerWebExchange "
+    "ServerHttpRequest SseEmitter SessionStatus DataFetchingEnvironment AsyncResponse".split()
 )
 
 
@@ -57,13 +68,13 @@ class Scope(Spelling):
                 self.evaluator.env[param.name] = Value(inert=True)  # patients: list[int] are no records
             resource = type_resource(param.annotation)
             type_name = last_name(param.annotation) if param.annotation is not None else ""
-            decorated = any(chain(d)[-1].name in ("Body", "Param", "Query", "Headers", "Req") for d in param.decorators)
+            decorated = any(chain(d)[-1].name in _DECORATED for d in param.decorators)
             provided = any(chain(e)[-1].name in _PROVIDED for e in (param.default, *param.decorators) if e is not None)
             if filled is not None:
                 client = any(_fills(filled, position, name) for name in (param.name, *param.names))
             else:
                 client = decorated or (
-                    is_endpoint and not caller and not provided
+                    is_endpoint and self.evaluator.language != "go" and not caller and not provided
                     and param.name not in _NOT_INPUT and type_name not in _SERVICE_TYPES
                 )  # fmt: skip
             chosen = [
@@ -85,11 +96,13 @@ class Scope(Spelling):
                 if not name:
                     continue
                 record = bool(resource) and self.lexicon.phi_resource(resource) and not client
+                body = bool(_BODIES & {chain(d)[-1].name for d in param.decorators})
                 known = Value(
-                    resource=resource if record else "",
+                    resource=resource if record or body else "",
                     record=record,
                     request=client and name not in _NOT_INPUT and (filled is None or _fills(filled, position, name)),
                     inert=type_name in _INERT_TYPES,
+                    body=body,
                     caller=caller,
                 )
                 if record or known.request or caller:
@@ -121,6 +134,8 @@ class Scope(Spelling):
             self.own.suppressed.append(stmt)
         if kind == "raise" and stmt.value is not None:
             self.raised(stmt)
+        if kind == "return" and stmt.value is not None and self.evaluator.language == "go":
+            self.refused(stmt.value)
         if (
             kind == "return"
             and stmt.value is not None
@@ -158,6 +173,18 @@ class Scope(Spelling):
         self.body(stmt.orelse)
         self.body(stmt.final)
         return None
+
+    def refused(self, value: Expr) -> None:
+        """``return nil, ErrForbidden``: an error by name, in a language whose refusals are returned."""
+        for item in value.items if value.kind == "list" else (value,):
+            if item.kind in ("name", "attr"):
+                links = chain(item)
+                called = [*links[:-1], Link(links[-1].name, (), links[-1].key, links[-1].expr)]
+                self.own.facts.extend(
+                    self.reader.fact(e, self.unit, item, links)
+                    for e, _, _ in self.reader.entries(called)
+                    if e.concept in ("authn", "deny")
+                )
 
     def switched(self, stmt: Stmt) -> None:
         """``patient.skip_history_when_saving = True``: assignments that framework files spell as calls."""
@@ -197,7 +224,7 @@ class Scope(Spelling):
     def assigned_to(self, entry: Entry, target: Expr, links: list[Link]) -> None:
         """Record what an assignment to this place spells."""
         fact = self.reader.fact(entry, self.unit, target, links)
-        self.handed(fact, links)
+        self.handed(fact, entry, links)
         self.own.facts.append(fact)
 
     def raised(self, stmt: Stmt) -> None:
@@ -256,6 +283,10 @@ class Scope(Spelling):
             ):
                 self.queries[stmt.targets[0].name] = last
                 self.shown.discard(stmt.targets[0].name)
+        if stmt.op == ":" and self.evaluator.language == "go" and self.unit.kind != "class":
+            for target in stmt.targets:  # var patient models.Patient: nothing in it yet
+                self.evaluator.env[target.name] = Value(resource=resource_name(type_resource(stmt.value)))
+            return
         self.bind(stmt.targets, stmt.value, augmented=stmt.op not in ("=", ":"))
         if stmt.value is not None and len(stmt.targets) == 1 and stmt.targets[0].kind == "name":
             self.evaluator.assigned[stmt.targets[0].name] = stmt.value
@@ -294,9 +325,9 @@ class Scope(Spelling):
                         if value.request and self.lexicon.tenant_key(arg.name):
                             self.own.tenant_inputs.append(bound)
             elif target.kind == "list":
-                for item in target.items:
-                    if item.kind == "name":
-                        env[item.name] = value
+                for position, item in enumerate(target.items):
+                    if item.kind == "name":  # patient, err := store.Get(…): only the first is what was asked for
+                        env[item.name] = value if position == 0 or self.evaluator.language != "go" else NOTHING
             elif (
                 target.kind == "attr"
                 and target.base is not None

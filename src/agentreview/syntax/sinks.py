@@ -10,7 +10,7 @@ from agentreview import vocabulary
 from agentreview.syntax.lexicon import Lexicon, resource_name
 from agentreview.syntax.names import names_in
 from agentreview.syntax.patterns import Link
-from agentreview.syntax.tree import Arg, Expr, subexpressions
+from agentreview.syntax.tree import LITERAL, Arg, Expr, subexpressions
 from agentreview.syntax.values import Evaluator
 
 # Sinks whose labels are what they reveal; of the keyed ones it also matters what they are filed under.
@@ -146,12 +146,26 @@ def _key(links: list[Link], concept: str) -> Arg | None:
     for arg in args:
         if arg.name in _KEY_NAMES:
             return arg
-        if arg.value.kind == "dict":
+        if arg.value.kind == "dict" or arg.value.name == LITERAL:
             found = next((a for a in arg.value.args if a.name in _KEY_NAMES), None)
             if found is not None:
                 return found
     return next(
-        (a for a in args if a.name is None and a.value.kind in ("str", "fstr", "bin", "name", "attr", "call")), None
+        (
+            a
+            for a in args
+            if a.name is None
+            and a.value.kind in ("str", "fstr", "bin", "name", "attr", "call")
+            and not (a.value.kind in ("name", "call") and _context(a.value))
+        ),
+        None,
+    )
+
+
+def _context(value: Expr) -> bool:
+    """Whether an argument is only the context of the call, as Go has it in front of the key."""
+    return value.name in ("ctx", "context") or (
+        value.base is not None and value.base.name in ("Context", "Background", "TODO")
     )
 
 

@@ -7,12 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from agentreview.syntax.facts import Fact, UnitFacts
-from agentreview.syntax.frameworks import VALUES, Entry
+from agentreview.syntax.frameworks import BY_NAME, LAST, VALUES, Entry
 from agentreview.syntax.handlers import HANDED, chained, handler, members
 from agentreview.syntax.lexicon import resource_name
-from agentreview.syntax.names import class_rows
+from agentreview.syntax.names import class_rows, compiled, named_resource
 from agentreview.syntax.patterns import Link, chain, names
 from agentreview.syntax.queries import COUNTS, NUMBERS, Predicate, is_statement, picks, predicate, sql_of
+from agentreview.syntax.registered import register
 from agentreview.syntax.sinks import (
     SINKS,
     added_here,
@@ -42,7 +43,7 @@ _STORES = frozenset(
     "create acreate update updateOne updateMany findByIdAndUpdate findOneAndUpdate insert insertOne insertMany save upsert merge assign "
     "get_or_create update_or_create bulkCreate build set copyProperties assign_attributes create! update! update_attributes".split()
 )
-_POINTER = re.compile(r"(.+?)(?:_id|Id)$")
+_POINTER = re.compile(r"(.+?)(?:_id|Id|ID)$")
 _NO_POINTER = re.compile(
     r"(?i)^(?:external|stripe|client|device|session|request|correlation|message|event|trace|transaction|public|legacy|remote|google|github|slack|parent|thread|idempotency|product)_?id$"
 )
@@ -50,6 +51,8 @@ _RECORD = re.compile(
     r"(?:Serializer|Form|Schema|Dto|DTO|Validator|Response|Request|Error|Exception|Input|Params|Query|Filter|Command|Event|Message|Client|Context|Parser|Builder|Map|Set|Promise|Date|URL|Headers|FormData|Blob|File|Array|Object|Worker|Proxy|Buffer|View|Table)$"
 )
 _WORDS = re.compile(r"[\w$]+")
+_TYPED = frozenset({"go", "java"})
+_ROUTING = frozenset({"route", "handler", "register", "use", "group"})
 _TEMPLATES = frozenset({"template", "source", "string", "template_string"})
 _FILTERS = frozenset("filter filter_by where andWhere exclude get_queryset scoped".split())
 # Methods that hand one element after the other to a function.
@@ -58,8 +61,10 @@ _EACH = frozenset(
 )
 _COMPARISONS = frozenset({"==", "!=", "===", "!==", "is", "is not", "in", "not in", "<>"})
 _CREATES = frozenset(
-    "create acreate save asave add add_all merge insert insertMany createMany createManyAndReturn bulk_create abulk_create bulkCreate values bulk_insert_mappings".split()
+    "create acreate save asave add add_all merge insert insertMany createMany createManyAndReturn bulk_create abulk_create bulkCreate values bulk_insert_mappings "
+    "saveAll saveAndFlush persist Create CreateInBatches Save Insert".split()
 )
+_CREATE = re.compile(r"(?:[cC]reate|[iI]nsert|Add|Save)[A-Z]")
 QUESTION = re.compile(
     r"auth(?!or)|authori[sz]e|permi|allow|check|ensure|assert|require|verify|forbid|deny|guard|^(?:can|may|is_same|has)_?[a-zA-Z]|accessible|visible|_for_user|ForUser",
     re.IGNORECASE,
@@ -73,7 +78,7 @@ class Spelling:
     def __init__(self, reader: Reader, own: UnitFacts) -> None:
         self.reader, self.own, self.unit = reader, own, own.unit
         self.lexicon = reader.lexicon
-        self.evaluator = Evaluator(reader.lexicon, reader.classify)
+        self.evaluator = Evaluator(reader.lexicon, reader.classify, reader.module.language)
         self.evaluator.assigned.update(reader.constants)
         self.dirty: dict[str, Stmt] = {}
         self.depth = 0
@@ -284,9 +289,11 @@ class Spelling:
                     labels=(("phi-field", asked),),
                 )
             )
-        matched = self.reader.entries(links)
+        matched, size = self.reader.longest(links)
+        if links[-1].args and self.reader.fills:
+            self.received(links)
         if links[-1].args is not None:
-            self.whole_body(expr, links)
+            self.whole_body(expr, links, stored=any(e.concept == "write" for e, _, _ in matched))
             self.references(expr, links)
             if any(e.concept in ("fetch", "send", "connect") for e, _, _ in matched):
                 address = plain_address(links, self.evaluator)
@@ -300,25 +307,27 @@ class Spelling:
         drop = ({"read", "write"} if "delete" in concepts else {"read"} if "write" in concepts else set()) | (
             {"log"} if "audit" in concepts else set()
         )
-        given = next((entry for entry, _, _ in matched if entry.kind in ("route", "handler")), None)
-        if given is not None:
+        given = next((entry for entry, _, _ in matched if entry.kind in ("route", "handler", "register")), None)
+        if given is not None and given.kind == "register":
+            register(self, given, expr, links)
+        elif given is not None:
             chained(self, links) if given.kind == "route" else handler(self, given, expr, links)
             drop |= HANDED  # what stands in front of a handler holds for it alone
         seen: set[str] = set()
         for entry, captured, argument in matched:
             concept = entry.concept
-            if entry.kind in ("route", "handler") or concept in VALUES or concept in drop or concept in seen:
+            if entry.kind in _ROUTING or concept in VALUES or concept in drop or concept in seen:
                 continue
             seen.add(concept)
             fact = self.reader.fact(entry, self.unit, expr, links)
             if concept in _DATA:
-                self.query(fact, entry, expr, links, captured, argument=argument)
+                self.query(fact, entry, expr, links, captured, argument=argument, size=size)
             elif concept == "raw-sql":
                 self.sql(fact, links)
                 if not is_statement(fact.text):
                     continue
             elif concept in _ACTING or concept in SINKS:
-                self.handed(fact, links)
+                self.handed(fact, entry, links)
             elif concept in ("expire", "cascade"):
                 self.expiring(fact, links)
             elif concept == "drop":
@@ -377,10 +386,10 @@ class Spelling:
         fact.resource = self.unit.name if self.unit.kind == "class" else health
         fact.phi = self.lexicon.phi_resource(fact.resource)
 
-    def handed(self, fact: Fact, links: list[Link]) -> None:
+    def handed(self, fact: Fact, entry: Entry, links: list[Link]) -> None:
         """Fill in what a sink is given: what it acts on, what it reveals, under which key."""
         if fact.concept in _ACTING:
-            fact.tainted = self.acted_on(fact.concept, links)
+            fact.tainted = self.acted_on(entry, links)
             return
         found = read_sink(fact.concept, links, self.evaluator, self.lexicon)
         fact.labels = found.labels if fact.concept != "log" else self.unmasked(links, found.labels)
@@ -391,13 +400,15 @@ class Spelling:
         fact.phi = self.lexicon.phi_resource(fact.resource)
         self.reader.analysis.shows_tenant |= found.scoped
 
-    def acted_on(self, concept: str, links: list[Link]) -> bool:
+    def acted_on(self, entry: Entry, links: list[Link]) -> bool:
         """Whether what the call acts on is text the client chose."""
+        concept = entry.concept
         for link in links:
             args = link.args or ()
-            wanted = 2 if link.name in ("request", "move", "copy", "rename", "replace", "copyfile", "copytree") else 1
+            both = link.name in ("request", "move", "copy", "rename", "replace", "copyfile", "copytree")
+            wanted = entry.acts or ((0, 1) if both else (0,))
             for position, arg in enumerate(args):
-                if arg.name is None and (position < wanted or concept == "eval"):
+                if arg.name is None and (position in wanted or concept == "eval"):
                     values = [arg.value]
                     if arg.value.kind == "dict":  # axios({ url })
                         values = [a.value for a in arg.value.args if a.name in _ACTED_ON]
@@ -459,7 +470,7 @@ class Spelling:
                 return True
         return False
 
-    def whole_body(self, expr: Expr, links: list[Link]) -> None:
+    def whole_body(self, expr: Expr, links: list[Link], *, stored: bool) -> None:
         """``Patient(**request.data)``, ``create(req.body)``, ``Object.assign(row, req.body)``, ``setattr(row, key, …)``."""
         last = links[-1]
         args = last.args or ()
@@ -474,6 +485,8 @@ class Spelling:
             and _RECORD.search(last.name) is None
         )
         kept = last.name in _STORES
+        if self.evaluator.language in _TYPED:  # a type says which fields there are: only the store's own call counts
+            made, kept = False, stored
         if not (made or kept):
             return
         for arg in args:
@@ -485,6 +498,10 @@ class Spelling:
                     value, spread=spread or value.kind == "spread", made=made
                 ):
                     target = links[0].name if made else self.captured(links, max(len(links) - 2, 0), argument=False)
+                    if self.evaluator.language in _TYPED:
+                        target = self.evaluator.value(value).resource or target
+                        if _RECORD.search(target):
+                            return
                     self.assigned_whole(expr, links, resource_name(target))
                     return
 
@@ -563,10 +580,17 @@ class Spelling:
         fact.phi = self.lexicon.phi_resource(resource)
         self.own.facts.append(fact)
 
-    def query(self, fact: Fact, entry: Entry, expr: Expr, links: list[Link], captured: int, *, argument: bool) -> None:
+    def query(
+        self, fact: Fact, entry: Entry, expr: Expr, links: list[Link], captured: int, *, argument: bool, size: int
+    ) -> None:
+        part = links[:size]  # without what is done with the answer: db.First(&patient, id).Error
+        filled = self.filled(entry, part)
         if entry.resource >= 0:
-            args = links[-1].args or ()
+            args = part[-1].args or ()
             fact.resource = self._resource_of(args[entry.resource].value) if entry.resource < len(args) else ""
+        elif entry.resource == BY_NAME:
+            fact.resource, one = named_resource(part)
+            fact.single = fact.single or one
         else:
             fact.resource = self.captured(links, captured, argument=argument)
         fact.phi = self.lexicon.phi_resource(fact.resource)
@@ -579,7 +603,8 @@ class Spelling:
         )
         if not fact.resource and held.resource:  # self.get_object(): the row of the class's model
             fact.resource, fact.phi = held.resource, self.lexicon.phi_resource(held.resource)
-        fact.keyed = found.keyed and not (fact.concept == "write" and links[-1].name in _CREATES)
+        creates = part[-1].name in _CREATES or (entry.resource == BY_NAME and _CREATE.match(part[-1].name) is not None)
+        fact.keyed = found.keyed and not (fact.concept == "write" and creates)
         fact.scoped = found.scoped or base.scoped or held.scoped or class_rows(links)
         fact.owned = found.owned or base.owned or held.owned
         fact.alone = fact.keyed and found.alone and not base.record and not held.record
@@ -591,7 +616,7 @@ class Spelling:
             self.proved(fact, links, found)
         if base.resource == fact.resource:
             self.narrowed(fact.resource, found)
-        self.evaluator.known[id(expr)] = Value(
+        held_now = Value(
             resource=fact.resource,
             record=bool(fact.resource) and links[-1].name not in (NUMBERS | COUNTS if entry.bulk else NUMBERS),
             certain=not picks(links),
@@ -599,6 +624,42 @@ class Spelling:
             owned=fact.owned,
             keyed=fact.keyed,
         )
+        if filled:  # db.First(&patient, id): the row is in the argument, what comes back is an error
+            self.evaluator.env[filled] = held_now
+            held_now = NOTHING
+        elif self.evaluator.language == "go" and fact.concept != "read":
+            held_now = NOTHING
+        self.evaluator.known[id(expr)] = held_now
+
+    def filled(self, entry: Entry, links: list[Link]) -> str:
+        """The local name that a call fills instead of answering: ``db.First(&patient)``, ``c.Bind(&input)``."""
+        args = links[-1].args or ()
+        at = len(args) - 1 if entry.fills == LAST else entry.fills
+        arg = args[at].value if 0 <= at < len(args) else None
+        return arg.name if arg is not None and arg.kind == "name" else ""
+
+    def received(self, links: list[Link]) -> None:
+        """``json.NewDecoder(r.Body).Decode(&input)``: from here on the variable is what the client sent."""
+        for _, value in self.reader.matchers.calls.candidates(links):
+            entry = compiled(value)
+            if entry.concept != "request" or entry.fills < 0 or entry.framework not in self.reader.active:
+                continue
+            if self.reader.conditions(entry, links) and (not entry.from_request or self.sent(links, entry.fills)):
+                name = self.filled(entry, links)
+                if name:
+                    known = self.evaluator.env.get(name, NOTHING)
+                    self.evaluator.env[name] = Value(resource=known.resource, request=True, body=True)
+
+    def sent(self, links: list[Link], but: int) -> bool:
+        """Whether one of the arguments, or what the method is called on, comes from the client."""
+        values = [
+            a.value
+            for n, link in enumerate(links)
+            for p, a in enumerate(link.args or ())
+            if n < len(links) - 1 or p != but
+        ]
+        held = self.evaluator.env.get(links[0].name, NOTHING)
+        return held.request or any(self.evaluator.value(value).request for value in values)
 
     def proved(self, fact: Fact, links: list[Link], found: Predicate) -> None:
         """A look-up that is a check: of the tenant's own row with the caller in its predicate, of a row by its secret."""
@@ -674,7 +735,7 @@ class Spelling:
             return False
         held = self.evaluator.env.get(links[0].name, NOTHING)
         return "request" in self.reader.classify(links) or (
-            len(links) + (last.key is not None) > 1 and held.request and not held.resource
+            len(links) + (last.key is not None) > 1 and held.request and (held.body or not held.resource)
         )
 
 

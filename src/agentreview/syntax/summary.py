@@ -75,7 +75,17 @@ def summarise(analysis: Analysis, controls: Any) -> Summary:
         out["reexports"] = sorted(
             {s.op for s in module.root.body if s.kind == "import" and s.op.startswith((".", "@/", "~/"))}
         )
-    out["mounts"] = _mounts(analysis, controls)
+    out["mounts"] = _mounts(analysis, controls) if module.language != "go" else _handed(analysis)
+    return out
+
+
+def _handed(analysis: Analysis) -> list[Row]:
+    """[imported name, controls] of handlers, and of functions that are given a router, by what stands in front of them."""
+    out: list[Row] = []
+    for name, controls in analysis.handed[:200]:
+        target = imported(analysis, name)
+        if target and controls:
+            out.append([target, [_row(f) for f in controls if f.concept in CONTROLS]])
     return out
 
 

@@ -20,7 +20,8 @@ from dataclasses import dataclass, field
 #   name   identifier                          name
 #   attr   base.name                           base, name         (?. too)
 #   sub    base[items[0]]                      base, items
-#   call   base(args)                          base, args         (new X(), tagged templates, decorators with arguments)
+#   call   base(args)                          base, args         (new X(), tagged templates, decorators with arguments;
+#                                                                  name = "literal" for a struct literal)
 #   str    plain string                        name = its text
 #   fstr   string with interpolations          name = literal text with {} for each hole, items = the holes
 #   const  number, true, null, None, regex     name = source text
@@ -32,6 +33,8 @@ from dataclasses import dataclass, field
 #   func   lambda, arrow, function expression  unit
 #   spread *x, **x, ...x                       items
 #   other  anything else                       items
+
+LITERAL = "literal"
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -128,7 +131,7 @@ class Unit:
     end: int
     parent: Unit | None = None
     params: tuple[Param, ...] = ()
-    returns: Expr | None = None  # the declared type of what it returns, where that decides (Python)
+    returns: Expr | None = None  # the declared type of what it returns, where that decides (Python, Java, Go)
     decorators: tuple[Expr, ...] = ()
     bases: tuple[Expr, ...] = ()
     body: tuple[Stmt, ...] = ()

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from agentreview.syntax.lexicon import Lexicon, resource_name
 from agentreview.syntax.names import bare_link
 from agentreview.syntax.patterns import Link, chain
-from agentreview.syntax.tree import Expr
+from agentreview.syntax.tree import LITERAL, Expr
 
 PHI_FIELD, PHI_OBJECT, PHI_NAME, REQUEST_BODY, SECRET = "phi-field", "phi-object", "phi-name", "request-body", "secret"
 
@@ -77,8 +77,9 @@ _SECRET_WORDS = (
 class Evaluator:
     """Evaluates expressions in an environment that the unit reader updates as it goes."""
 
-    def __init__(self, lexicon: Lexicon, classify: Callable[[list[Link]], frozenset[str]]) -> None:
+    def __init__(self, lexicon: Lexicon, classify: Callable[[list[Link]], frozenset[str]], language: str = "") -> None:
         self.lexicon = lexicon
+        self.language = language
         self.classify = classify  # concepts (request, caller, redact) a chain spells
         self.env: dict[str, Value] = {}
         self.assigned: dict[str, Expr] = {}  # what each local name was last assigned
@@ -188,7 +189,11 @@ class Evaluator:
                 value = self._key(value, link)
                 continue
             if link.args is not None:
-                value = self._call(value, link, index, depth)
+                value = (
+                    self._call(value, link, index, depth)
+                    if self.language != "go"
+                    else self._go_call(value, links, index, depth)
+                )
             else:
                 value = self._field(value, link.name, links, index)
             value = self._key(value, link)
@@ -305,6 +310,24 @@ class Evaluator:
             return self.part(value, link.key.name, link.name)
         return replace(value, body=False)
 
+    def _go_call(self, value: Value, links: list[Link], index: int, depth: int) -> Value:
+        """A capital says nothing of a class in Go: struct literals are marked, methods without arguments read like fields."""
+        link = links[index]
+        name, args = link.name, link.args or ()
+        passed = self._union([self.value(a.value, depth + 1) for a in args])
+        if link.expr.name == LITERAL:
+            resource = resource_name(name)
+            record = self.lexicon.phi_resource(resource)
+            labels = frozenset() if record else passed.labels
+            return Value(resource=resource, record=record, labels=labels, request=passed.request, caller=passed.caller)
+        if name in _COUNTS or (index and links[index - 1].name in _INERT_PACKAGES):
+            return Value(request=passed.request or value.request, inert=True)
+        if name in _HANDED_ON:
+            return self._union([value, passed]) if index else passed
+        if index and not args and value.record and name[:1].isupper():
+            return self._field(value, name[:1].lower() + name[1:], links, index)
+        return Value(request=value.request, inert=value.inert, caller=value.caller) if index else NOTHING
+
     def _call(self, value: Value, link: Link, index: int, depth: int) -> Value:
         args = link.args or ()
         name = link.name
@@ -399,6 +422,16 @@ class Evaluator:
         if index == 0 and name in _URL_MAKERS:
             return Value(request=passed.request, inert=passed.inert)
         return Value(request=value.request, inert=value.inert, caller=value.caller) if index else NOTHING
+
+
+# Go: what hands its argument on, and packages and conversions that answer with something inert.
+_HANDED_ON = frozenset(
+    "TrimSpace Trim TrimPrefix TrimSuffix TrimLeft TrimRight ToLower ToUpper Title Replace ReplaceAll Join Split Fields Sprint Sprintln "
+    "Quote PathUnescape QueryUnescape Marshal MarshalIndent NewReader NewDecoder LimitReader MaxBytesReader NopCloser NewBuffer NewBufferString string byte append Clone ReadAll "
+    "Any String Stringer Reflect Object Strings Group Str Interface Dict FromSlash".split()
+)
+_COUNTS = frozenset("len cap int int32 int64 uint uint32 uint64 float64 bool".split())
+_INERT_PACKAGES = frozenset("strconv uuid time utf8 ulid xid".split())
 
 
 # Addresses of stores and brokers hold a user and a password; what a token endpoint answers holds the tokens.
