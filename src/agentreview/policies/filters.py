@@ -137,9 +137,11 @@ def passes(fact: Fact, check: Check, view: View, unit: Unit) -> bool:
             return False
         if key == "scoped" and unit.kind == "class" and bool(_class_limits(view, unit)) is bool(value):
             continue
-        if key in ("single", "bulk", "scoped", "owned", "dynamic", "tainted") and bool(getattr(fact, key)) is not bool(
-            value
-        ):
+        if key == "unit" and not glob(str(value)).matches(unit.qualname):
+            return False
+        if key in ("countable", "single", "bulk", "scoped", "owned", "dynamic", "tainted") and bool(
+            getattr(fact, key)
+        ) is not bool(value):
             return False
         if key == "trail" and not (fact.phi or is_trail(fact.resource) or is_trail(fact.text)):
             return False

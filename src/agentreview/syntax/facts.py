@@ -37,6 +37,7 @@ class Fact:
     scoped: bool = False
     owned: bool = False
     single: bool = False
+    countable: bool = False  # the key is a number that can be counted up
     bulk: bool = False
     dynamic: bool = False
     tainted: bool = False

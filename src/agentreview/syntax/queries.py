@@ -58,11 +58,12 @@ class Predicate:
     mentions_tenant: bool = False
     alone: bool = False
     capability: bool = False
+    countable: bool = False
 
 
 def predicate(links: list[Link], evaluator: Evaluator, lexicon: Lexicon) -> Predicate:
     """Read the arguments of every call in the chain."""
-    keyed = request = scoped = owned = mentions = capability = False
+    keyed = request = scoped = owned = mentions = capability = countable = False
     conditions = 0
     single = any(link.name in _SINGLE for link in links if link.args is not None)
     for link in links:
@@ -98,6 +99,7 @@ def predicate(links: list[Link], evaluator: Evaluator, lexicon: Lexicon) -> Pred
                 request = True
                 if key is None or lexicon.row_key(key):
                     keyed = True
+                    countable |= known.number
                     single = single or (key is not None and flat(key) in _IDENTITY)
                 if key is not None and _CAPABILITY.search(flat(key)):
                     owned = capability = True  # who knows the secret may have the row
@@ -109,7 +111,8 @@ def predicate(links: list[Link], evaluator: Evaluator, lexicon: Lexicon) -> Pred
             if known.record and known.certain and not known.request:
                 owned = owned or known.owned
                 scoped = scoped or known.scoped
-    return Predicate(keyed, request, scoped, owned, single, mentions, keyed and conditions == 1, capability)
+    alone = keyed and conditions == 1
+    return Predicate(keyed, request, scoped, owned, single, mentions, alone, capability, countable)
 
 
 def picks(links: list[Link]) -> bool:

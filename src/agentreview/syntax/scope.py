@@ -103,6 +103,7 @@ class Scope(Spelling):
                     request=client and name not in _NOT_INPUT and (filled is None or _fills(filled, position, name)),
                     inert=type_name in _INERT_TYPES,
                     body=body,
+                    number=type_name in ("int", "number", "Number", "bigint", "Long", "Integer", "Int"),
                     caller=caller,
                 )
                 if record or known.request or caller:

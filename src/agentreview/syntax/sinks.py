@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from agentreview import vocabulary
 from agentreview.syntax.lexicon import Lexicon, resource_name
 from agentreview.syntax.names import names_in
-from agentreview.syntax.patterns import Link
+from agentreview.syntax.patterns import Link, chain
 from agentreview.syntax.tree import LITERAL, Arg, Expr, subexpressions
 from agentreview.syntax.values import Evaluator
 
@@ -239,6 +239,28 @@ def url_shaped(expr: Expr) -> bool:
     if not text or len(text) > 300:
         return False
     return (" " not in text.strip() and _URL_TEXT.match(text) is not None) or _FILE_NAME.search(text) is not None
+
+
+_OPEN_ADDRESS = re.compile(
+    r"(?i)(?:^|[/_-])(?:invites?|invitations?|shares?|shared|public|join|accept|magic|unsubscribe|downloads?)/(?:[\w-]*/)?\{\}"
+)
+_KEPT_FILE = re.compile(r"(?i)\{\}[\w.-]*\.(?:pdf|csv|xlsx?|zip|json|xml|docx?|png|jpe?g)$")
+_COUNTED = frozenset("id pk number seq sequence counter index".split())
+_CLOCKS = frozenset("time time_ns now utcnow timestamp today strftime getTime valueOf".split())
+_RANDOM = ("uuid", "token", "hash", "secret", "random", "nonce")
+
+
+def guessable(expr: Expr) -> bool:
+    """``f"/invite/{invite.id}"``, ``f"exports/{int(time.time())}.csv"``: whoever has one address knows the next."""
+    text = shape(expr)
+    holes = [i for i in expr.items if expr.kind == "fstr" or i.kind not in ("str", "fstr")]
+    named = [[link.name for sub in subexpressions(hole) for link in chain(sub)] for hole in holes]
+    if any(part in name.lower() for names in named for name in names for part in _RANDOM):
+        return False
+    timed = any(_CLOCKS.intersection(names) for names in named)
+    counted = any(chain(hole)[-1].name in _COUNTED for hole in holes)
+    opens = _OPEN_ADDRESS.search(text) is not None and (timed or counted)
+    return opens or (timed and _KEPT_FILE.search(text) is not None)
 
 
 _QUERIES = frozenset("GET args query query_params queryParams searchParams queryStringParameters".split())

@@ -18,6 +18,7 @@ from agentreview.syntax.sinks import (
     SINKS,
     added_here,
     dropped,
+    guessable,
     plain_address,
     read_sink,
     sent_in_query,
@@ -112,6 +113,8 @@ class Spelling:
             shown = tuple(
                 sorted(label for label in self.evaluator.value(expr).labels if label[0].startswith("phi-field"))
             )
+            if guessable(expr):
+                self.own.facts.append(self.reader.fact_at("guessable", self.unit, expr, shape(expr)))
             if shown:
                 text = shape(expr)[:80]
                 self.own.facts.append(
@@ -609,7 +612,7 @@ class Spelling:
         fact.owned = found.owned or base.owned or held.owned
         fact.alone = fact.keyed and found.alone and not base.record and not held.record
         fact.tainted = found.request
-        fact.single = fact.single or found.single
+        fact.single, fact.countable = fact.single or found.single, found.countable
         if found.mentions_tenant:
             self.reader.analysis.shows_tenant = True
         if fact.concept == "read":

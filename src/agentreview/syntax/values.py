@@ -30,6 +30,7 @@ class Value:
     certain: bool = True  # False: only the variable's name says it is such a record
     labels: frozenset[tuple[str, str]] = frozenset()
     request: bool = False  # chosen by the client
+    number: bool = False  # a whole number, so that the next one is known
     inert: bool = False  # a number, an id, a yes or no: chosen by the client and good for nothing but itself
     body: bool = False  # a whole request body
     caller: bool = False  # the verified caller, or something of theirs
@@ -201,7 +202,11 @@ class Evaluator:
             value = replace(value, caller=True, request=False, body=False)
         elif "request" in concepts:
             whole = links[-1].key is None and not (links[-1].args and links[-1].args[0].value.kind == "str")
-            last = links[-2].name if len(links) > 1 and links[-1].name in ("items", "entries") else links[-1].name
+            last = (
+                links[-2].name
+                if len(links) > 1 and links[-1].name in ("items", "entries", "dict", "copy")
+                else links[-1].name
+            )
             value = replace(
                 value,
                 request=True,
@@ -331,7 +336,7 @@ class Evaluator:
     def _call(self, value: Value, link: Link, index: int, depth: int) -> Value:
         args = link.args or ()
         name = link.name
-        if name in ("items", "entries") and value.body:
+        if name in ("items", "entries", "dict", "copy") and value.body:
             return value
         if name in _CLEAR:
             chosen = value.request if index else any(self.value(a.value, depth + 1).request for a in args)
@@ -418,7 +423,8 @@ class Evaluator:
         ):  # schema.parse(req.body): still chosen by the client
             return Value(request=passed.request or value.request)
         if name in ("int", "UUID", "Number", "parseInt", "uuid", "BigInt", "ObjectId"):
-            return Value(request=passed.request, inert=True)
+            number = name in ("int", "Number", "parseInt", "BigInt")
+            return Value(request=passed.request, inert=True, number=number)
         if index == 0 and name in _URL_MAKERS:
             return Value(request=passed.request, inert=passed.inert)
         return Value(request=value.request, inert=value.inert, caller=value.caller) if index else NOTHING
