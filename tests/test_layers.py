@@ -36,6 +36,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("compute",),
     ("background",),
     ("review",),
+    ("ci",),
     ("install",),
     ("hook", "doctor", "init", "demo", "explain", "learn"),
     ("commands",),

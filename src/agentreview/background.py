@@ -11,7 +11,7 @@ import os
 import pickle
 import signal
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -57,21 +57,22 @@ class Reviewer:
 
     def verdict(
         self, snapshot: Snapshot, files: Files, progress: Progress | None = None, trees: Trees | None = None, *,
-        today: str, accepted: Mapping[str, str] | None = None,
+        today: str, accepted: Mapping[str, str] | None = None, packs: Collection[str] | None = None,
     ) -> Verdict:  # fmt: skip
         """Return the verdict of a snapshot under the configuration in ``files`` (path -> content).
 
         ``trees`` answers the child when it asks for other files of the reviewed trees; ``today`` and ``accepted`` are
-        the terms of waivers.
+        the terms of waivers; ``packs`` limits who is asked.
 
         Raises what the review raises (ConfigError …), and IncompleteError when the child died.
         """
         if not self.pid:
             from agentreview.compute import compute
 
-            return compute(snapshot, files, progress, trees, today=today, accepted=accepted)
+            return compute(snapshot, files, progress, trees, today=today, accepted=accepted, packs=packs)
         try:
-            _send(self.to_child, (snapshot, dict(files), progress is not None, trees is not None, today, accepted))
+            terms = {"today": today, "accepted": accepted, "packs": packs}
+            _send(self.to_child, (snapshot, dict(files), progress is not None, trees is not None, terms))
             while (message := _receive(self.from_child)) is not None:
                 kind, value = message
                 if kind == "verdict":
@@ -117,12 +118,12 @@ def _serve(pipe: int, answer: int) -> None:
     message = _receive(pipe)
     if message is None:
         return
-    snapshot, files, wants_progress, has_trees, today, accepted = message
+    snapshot, files, wants_progress, has_trees, terms = message
     report = (lambda done, total: _send(answer, ("progress", (done, total)))) if wants_progress else None
     if failed is None:
         try:
             trees = _Asking(pipe, answer) if has_trees else None
-            _send(answer, ("verdict", compute(snapshot, files, report, trees, today=today, accepted=accepted)))
+            _send(answer, ("verdict", compute(snapshot, files, report, trees, **terms)))
         except Exception as error:  # noqa: BLE001 - a bug must reach the parent, which reports it in one line
             failed = _carried(error)
     if failed is not None:

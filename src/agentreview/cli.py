@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from agentreview.commands import explain, facts, learn, policies, run, setup, waive
+from agentreview.commands import ci, explain, facts, learn, policies, run, setup, waive
 from agentreview.commands.shared import CONTEXT, emit
 from agentreview.console import discard_output, guarded
 from agentreview.errors import ExitCode, UsageError
@@ -88,6 +88,8 @@ for _command in (
     setup.init_command,
     facts.group,
     policies.group,
+    ci.ci_command,
+    ci.merge_command,
     learn.command,
     explain.command,
     waive.command,

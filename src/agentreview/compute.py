@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]
 WHOLE = "the project's facts as a whole"
+ELSEWHERE = "left to another shard"  # why an agent was not asked here
 _NO_TERMS = waivers.Terms(today="")  # nothing read from a file, so nothing expires
 
 
@@ -51,17 +52,25 @@ def warm() -> None:
 
 def compute(
     snapshot: Snapshot, files: Mapping[str, bytes], progress: Progress | None = None, trees: Trees | None = None, *,
-    today: str, accepted: Mapping[str, str] | None = None,
+    today: str, accepted: Mapping[str, str] | None = None, packs: Collection[str] | None = None,
 ) -> Verdict:  # fmt: skip
     """Review under the configuration and the waivers in ``files`` (path -> content). ConfigError for a mistake there.
 
-    ``today`` (ISO, UTC) decides which waivers have expired; ``accepted``: :class:`agentreview.waivers.Terms`.
+    ``today`` (ISO, UTC) decides which waivers have expired; ``accepted``: :class:`agentreview.waivers.Terms`; ``packs``: only
+    these are asked, and the others are said to be left out.
     """
     config = load_config(files.get, known_policies=load().ids())
     guard = _guard(snapshot, files, config)
     terms = waivers.Terms(today=today, max_days=guard.waivers.max_days, accepted=accepted)
     return review_snapshot(
-        snapshot, config, progress, guard=guard, trees=trees, terms=terms, waiver_file=files.get(WAIVERS_NAME)
+        snapshot,
+        config,
+        progress,
+        guard=guard,
+        trees=trees,
+        terms=terms,
+        waiver_file=files.get(WAIVERS_NAME),
+        packs=packs,
     )
 
 
@@ -81,14 +90,16 @@ def _guard(snapshot: Snapshot, files: Mapping[str, bytes], config: Config) -> Co
 
 def review_snapshot(
     snapshot: Snapshot, config: Config, progress: Progress | None = None, *, guard: Config | None = None, trees: Trees | None = None,
-    terms: waivers.Terms = _NO_TERMS, waiver_file: bytes | None = None,
+    terms: waivers.Terms = _NO_TERMS, waiver_file: bytes | None = None, packs: Collection[str] | None = None,
 ) -> Verdict:  # fmt: skip
     """Compute the verdict of a snapshot: policies, anchoring, waivers, triage.
 
     Touches nothing outside the process but what ``trees`` reads: other files of the two trees, when a finding rests on them.
     """
     started = time.perf_counter()
-    catalogue = load()
+    whole = load()
+    asked = tuple(p for p in whole.policies if packs is None or p.pack in packs)
+    catalogue = replace(whole, policies=asked)
     engine = Engine(catalogue, config, guard)
     guards = {p.id for p in catalogue.policies if any(check.form in GUARD_FORMS for check in p.checks)}
     files = _waiver_files(snapshot, waiver_file, engine)  # read first: a mistake in it needs no review
@@ -112,11 +123,16 @@ def review_snapshot(
     settled = order(settle(f, engine.guard if f.rule in guards else config) for f in waived)
     failed = [f"{path}: {reason}" for path, reason in (*reviewed.failed, *unanchored)]
     runs = []
-    for pack in sorted({p.pack for p in catalogue.policies}):
+    for pack in sorted({p.pack for p in whole.policies}):
+        agent = f"policy:{pack}"
+        if packs is not None and pack not in packs:
+            runs.append(
+                AgentRun(agent=agent, digest=whole.digest, outcome=Outcome.SKIPPED, required=False, reason=ELSEWHERE)
+            )
+            continue
         ids = tuple(p.id for p in catalogue.policies if p.pack == pack and config.level(p.id) is not Level.OFF)
         outcome = Outcome.FAILED if failed and ids else Outcome.COMPLETED if ids else Outcome.OFF
         reason = "; ".join(failed) if failed and ids else "" if ids else f"switched off in {config.path}"
-        agent = f"policy:{pack}"
         runs.append(
             AgentRun(
                 agent=agent, digest=catalogue.digest, outcome=outcome, required=bool(ids), reason=reason, rules=ids

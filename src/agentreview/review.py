@@ -6,7 +6,7 @@ The verdict is a function of (base tree, tree, version, date): configuration and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -81,6 +81,34 @@ def judge_commit(repo: Repository, revision: str, *, fresh: bool = False, progre
         return _judge(
             repo, started, found.base, found.tree, source=found.source, fresh=fresh, progress=progress, snapshot=found
         )
+
+
+def judge_for_ci(
+    repo: Repository, base: str, head: str, policy: str, *, source: str, packs: Collection[str] | None = None,
+    progress: Progress | None = None,
+) -> Verdict:  # fmt: skip
+    """Judge what turns the commit ``base`` into ``head`` by the rules of the commit ``policy``: the change brings none of its own.
+
+    Configuration and approvers are read from ``policy``; of the waivers the change adds only those count that an approver
+    signed for. Nothing is looked up or kept: another machine's verdicts are not this one's.
+    """
+    from agentreview.approvals import accepted
+    from agentreview.git import read_files
+    from agentreview.snapshot import resolve
+    from agentreview.surroundings import GitTrees
+    from agentreview.version import engine_version
+
+    with Reviewer() as started:
+        tree = resolve(repo, head, "tree")
+        rules = read_files(repo, policy, CONFIGURATION)
+        files = {**rules, **read_files(repo, tree, (WAIVERS,))}
+        snapshot = _snapshot(repo, resolve(repo, base, "tree"), tree, None, source, _size_limit(files))
+        signed = accepted(repo, base, head, snapshot, read_config(repo, policy))
+        trees = GitTrees(repo, engine_version())
+        verdict = started.verdict(snapshot, files, progress, trees, today=utc_date(), accepted=signed, packs=packs)
+    verdict = replace(verdict, version=engine_version())
+    _remember(repo, verdict)
+    return verdict
 
 
 def _judge(

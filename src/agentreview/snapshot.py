@@ -53,7 +53,7 @@ def range_snapshot(repo: Repository, spec: str, *, limit: int = SIZE_LIMIT) -> S
         tree = resolve(repo, commit, "tree")
     else:
         base, tree = resolve(repo, left, "tree"), resolve(repo, right, "tree")
-        commit = _resolved(repo, right, "commit")  # None: a tree was named, which is fine too
+        commit = resolved(repo, right, "commit")  # None: a tree was named, which is fine too
     found_changes = changes(repo, base, tree, limit=limit)
     return Snapshot(base=base, tree=tree, changes=found_changes, source=f"range {spec}", commit=commit)
 
@@ -137,7 +137,7 @@ def staged_tree(repo: Repository) -> str:
 
 def resolve(repo: Repository, revision: str, kind: str) -> str:
     """Return the object id of ``revision`` peeled to ``kind`` (``commit`` or ``tree``); UsageError if it is none."""
-    if oid := _resolved(repo, revision, kind):
+    if oid := resolved(repo, revision, kind):
         return oid
     raise UsageError(
         f"{shown(revision)} names no {kind} in this repository",
@@ -145,7 +145,8 @@ def resolve(repo: Repository, revision: str, kind: str) -> str:
     )
 
 
-def _resolved(repo: Repository, revision: str, kind: str) -> str | None:
+def resolved(repo: Repository, revision: str, kind: str) -> str | None:
+    """Return what :func:`resolve` does, or None. A revision is never read as an option."""
     if "\0" in revision:
         return None
     name = f"{revision}^{{{kind}}}"

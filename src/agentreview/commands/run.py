@@ -99,7 +99,7 @@ def command(
     failed = [
         error
         for target in targets
-        if (error := _deliver(target, verdict, color=color, quiet=quiet, verbose=verbose)) is not None
+        if (error := deliver(target, verdict, color=color, quiet=quiet, verbose=verbose)) is not None
     ]
     _afterwards(verdict, targets, quiet=quiet, failed=bool(failed))
     if failed:
@@ -176,7 +176,7 @@ class Counter:
             write("\r\x1b[K")
 
 
-def _deliver(target: Target, verdict: Verdict, *, color: str, quiet: bool, verbose: bool) -> UsageError | None:
+def deliver(target: Target, verdict: Verdict, *, color: str, quiet: bool, verbose: bool) -> UsageError | None:
     """Render one report and put it where it belongs. Returns what went wrong: the other reports are still due."""
     stdout = target.file == STDOUT
     text = REPORTERS[target.format](
