@@ -112,7 +112,7 @@ def _units(policy: Policy, check: Check, change: FileChange, before: View, after
             continue  # what was guarded is gone too, or moved out
         said = ""
         # A new call that is given the caller, or asks by its name, may be the same check in other words: advice then.
-        fresh = after.analysis.own(new).questions - before.analysis.own(unit).questions
+        fresh = _asked(after, new) - _asked(before, unit)
         asked = bool(fresh)
         for concept in check.concepts:
             gone = _missing(concept, old_own, new_own)
@@ -165,6 +165,12 @@ def _units(policy: Policy, check: Check, change: FileChange, before: View, after
                     _claim(policy, check, change, before, after, unit, new, gone, what="the refusal ", asked=asked),
                     "denial",
                 )
+
+
+def _asked(view: View, unit: Unit) -> set[str]:
+    """Questions that a function asks, or the methods of a class: what a class declared, they may ask now."""
+    members = [unit, *(child for child in unit.children if unit.kind == "class")]
+    return {name for member in members for name in view.analysis.own(member).questions}
 
 
 def _elsewhere(concept: str, before: View, old: Unit, after: View, new: Unit) -> bool:

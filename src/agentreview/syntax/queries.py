@@ -30,6 +30,7 @@ NUMBERS = frozenset(
 COUNTS = frozenset("update aupdate bulk_update abulk_update delete adelete updateMany deleteMany createMany".split())
 _CAPABILITY = re.compile(r"(?:token|secret|signature)(?:hash)?$")  # a row's own secret, that a link carries
 _BUILT = re.compile(r"(?:[a-z](?:Where|Filter|Scope)|where)(?:Input|Clause|Query|Condition)?$")  # envelopeWhereInput
+_OPERATORS = frozenset("Q and_ or_ not_ eq inArray and or where filter filter_by In Equal".split())
 _IDENTITY = frozenset({"id", "pk", "uuid", "guid"})
 _TAGS = frozenset({"sql"})  # template tags that bind their holes as parameters
 _NAMED = frozenset("eq where andWhere whereIn in match".split())
@@ -169,6 +170,10 @@ def _pairs(args: tuple[Arg, ...], evaluator: Evaluator, depth: int = 0) -> Itera
             yield from _pair(arg.name, arg.value, evaluator, depth, spread=arg.spread)
 
 
+def _operator(value: Expr) -> bool:
+    return chain(value)[-1].name in _OPERATORS
+
+
 def _pair(
     name: str | None, value: Expr, evaluator: Evaluator, depth: int, *, spread: bool = False
 ) -> Iterator[tuple[str | None, Expr]]:
@@ -193,25 +198,12 @@ def _pair(
         if name is not None:
             yield name, value
         yield from _pairs(value.args, evaluator, depth + 1)
-    elif value.kind == "call" and name is None and depth < 8:
+    elif value.kind == "call" and depth < 8 and (name is None or (name == "where" and _operator(value))):
         links = chain(value)
         yield None, value
-        if links[-1].name in (
-            "Q",
-            "and_",
-            "or_",
-            "not_",
-            "eq",
-            "and",
-            "or",
-            "where",
-            "filter",
-            "filter_by",
-            "In",
-            "Equal",
-        ) or (len(links) > 1 and links[0].name in ("select", "query", "Op", "literal")):
+        if _operator(value) or (len(links) > 1 and links[0].name in ("select", "query", "Op", "literal")):
             inner = links[-1].args or ()
-            if links[-1].name == "eq" and len(inner) == 2:
+            if links[-1].name in ("eq", "inArray") and len(inner) == 2:
                 left = inner[0].value
                 yield (
                     (
@@ -225,6 +217,10 @@ def _pair(
                 )
             for link in links:
                 yield from _pairs(link.args or (), evaluator, depth + 1)
+    elif value.kind == "func" and name == "where" and value.unit is not None and depth < 8:
+        answers = [s.value for s in value.unit.body if s.kind == "return" and s.value is not None]
+        for answer in answers:  # where: (patients, { eq }) => eq(patients.id, id)
+            yield from _pair("where", answer, evaluator, depth + 1)
     elif value.kind == "spread" or spread:
         yield "where", value  # built elsewhere
     elif value.kind == "name" and name is None and value.name in evaluator.assigned and depth < 8:

@@ -22,7 +22,7 @@ from agentreview.syntax.names import (
     shaped_as,
     type_resource,
 )
-from agentreview.syntax.patterns import Link, chain, names
+from agentreview.syntax.patterns import Glob, Link, chain, names
 from agentreview.syntax.registered import Pending, join, kinds_of_names, signed
 from agentreview.syntax.routers import Routers
 from agentreview.syntax.scope import Scope
@@ -382,7 +382,11 @@ class Reader:
             if not fact.resource:
                 fact.resource, fact.phi = resource_name(model), self.lexicon.phi_resource(model)
         if unit.name in _OPTIONS and unit.parent is not None and unit.parent.kind == "class":
-            self.analysis.own(unit.parent).facts.extend(f for f in own.facts if f.concept in HANDED)
+            lifted = [
+                f for f in own.facts if f.concept in HANDED
+            ]  # what a class says in its options, it says of itself
+            own.facts[:] = [f for f in own.facts if f not in lifted]
+            self.analysis.own(unit.parent).facts.extend(lifted)
 
     def attribute_facts(self, unit: Unit, name: str, stmt: Stmt, owner: str = "") -> Iterator[Fact]:
         """Facts that an assignment to a class attribute, a setting or ``owner.attribute`` spells."""
@@ -419,7 +423,7 @@ class Reader:
                 and entry.globs is not None
                 and entry.globs.matches(unit.name)
                 and entry.base is not None
-                and (entry.base.anything or any(entry.base.matches(last_name(b)) for b in parent.bases))
+                and _of_such_a_class(entry.base, parent)
                 and (entry.of is None or entry.of.matches(parent.name))
             ):
                 # resolve_patient answers for the attribute ``patient``, whose keywords hold for it
@@ -485,6 +489,13 @@ class Reader:
                             own.facts.append(self.fact(entry, unit, sub, chain(sub)))
                             caller = caller or entry.concept in ("authn", "caller")
         return caller
+
+
+def _of_such_a_class(wanted: Glob, cls: Unit) -> bool:
+    """Whether a class has such a base; any class that is not made to be mixed into one, where the base does not matter."""
+    if wanted.anything:
+        return not cls.name.endswith(("Mixin", "Base")) and not cls.name.startswith(("Base", "Abstract"))
+    return any(wanted.matches(last_name(base)) for base in cls.bases)
 
 
 def _directive(body: tuple[Stmt, ...]) -> str:
