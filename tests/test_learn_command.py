@@ -221,7 +221,7 @@ def test_hostile_names_are_escaped(repo):
 
 @pytest.mark.parametrize("everybody", [False, True], ids=["kill -INT", "Ctrl-C"])
 def test_an_interrupted_run_keeps_what_is_finished_and_goes_on_there(repo, everybody):
-    for number in range(60):
+    for number in range(30):
         repo.commit({"clinic/views.py": BAD["clinic/views.py"] + f"\n\nx = {number}\n" * 200})
     process = subprocess.Popen(
         [*COMMAND, "learn", "--jobs", "2"], cwd=repo.path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -236,10 +236,10 @@ def test_an_interrupted_run_keeps_what_is_finished_and_goes_on_there(repo, every
     assert process.returncode == 130
     assert out == b""
     said = one_line(err.decode())
-    assert "of 60 commits are reviewed and kept; the same command (without --fresh) goes on from there" in said
+    assert "of 30 commits are reviewed and kept; the same command (without --fresh) goes on from there" in said
     assert processes_in(repo.path) == []
     finished = int(said.split("interrupted: ")[1].split()[0])
-    assert 0 < finished < 60
+    assert 0 < finished < 30
     # The one that was being kept at this very moment may be there and not counted.
     assert learned(repo.path)["commits"]["known_before"] in (finished, finished + 1)
 
