@@ -263,3 +263,53 @@ def test_a_library_is_not_mistaken_for_a_file_of_the_same_name_elsewhere():
     paths = Paths(["src/app/x.py", "tools/json.py", "other/fastapi/security.py"])
     assert locate(paths, "src/app/x.py", "python", "json.dumps") == []
     assert locate(paths, "src/app/x.py", "python", "fastapi.security.OAuth2") == []
+
+
+MODELS = """
+from django.db import models
+from django_multitenant.models import TenantModel
+from django_scopes import ScopedManager
+from core.models import AuditedModel
+
+
+class Invoice(TenantModel):
+    org = models.ForeignKey("orgs.Org", on_delete=models.PROTECT)
+
+
+class Bill(models.Model):
+    objects = ScopedManager(org="org")
+
+
+class Patient(AuditedModel):
+    name = models.TextField()
+
+
+class Receipt(models.Model):
+    org = models.ForeignKey("orgs.Org", on_delete=models.PROTECT)
+"""
+VIEW = """
+from django.contrib.auth.decorators import login_required
+from django.http import JsonResponse
+
+from clinic.models import Bill, Invoice, Patient, Receipt
+
+
+@login_required
+def show(request, pk):
+    org = request.user.org
+    return JsonResponse({{"id": {model}.objects.filter(pk=pk).first().id}})
+"""
+
+
+@pytest.mark.parametrize(("model", "asked"), [("Invoice", False), ("Bill", False), ("Receipt", True)])
+def test_a_model_whose_manager_limits_its_rows_lends_the_scope(repo, model, asked):
+    repo.commit({"clinic/models.py": MODELS})
+    repo.stage({"clinic/views.py": VIEW.format(model=model).replace("    org =", "    org_id =")})
+    found = rules(repo, "clinic/views.py") & {"tenancy.query-scope", "access.object-level"}
+    assert bool(found) is asked
+
+
+def test_a_model_whose_changes_are_audited_records_no_read(repo):
+    repo.commit({"clinic/models.py": MODELS})
+    repo.stage({"clinic/views.py": VIEW.format(model="Patient")})
+    assert "hipaa.audit-phi-read" in rules(repo, "clinic/views.py")

@@ -16,7 +16,7 @@ from typing import Any
 
 from agentreview.facts import AutomaticAudit
 from agentreview.syntax.facts import Analysis, Fact
-from agentreview.syntax.imports import Paths, imported, locate
+from agentreview.syntax.imports import MANAGERS, Paths, imported, locate
 from agentreview.syntax.patterns import chain, names
 from agentreview.syntax.reach import CONTROLS, _with_bases, called_by, enclosing_class
 from agentreview.syntax.tree import Expr, Unit
@@ -156,9 +156,14 @@ class Nearby:
                         below.extend(_passed_on(path, summary, symbol))
                         continue
                     facts, uses, bases = found
+                    rows = symbol.partition(".")[2].partition(".")[0] in MANAGERS
                     for concept, call, line in facts:
-                        yield _fact(unit, at, concept, call, f"{symbol or name} ({path}:{line})")
-                    below.extend((path, one) for one in (*uses, *bases))
+                        if not rows or concept == "scope":
+                            yield _fact(unit, at, concept, call, f"{symbol or name} ({path}:{line})")
+                    if rows:  # a model: what it declares limits its rows, and is no call of anybody
+                        below.extend((path, f"{base}.objects") for base in bases)
+                    else:
+                        below.extend((path, one) for one in (*uses, *bases))
                     if language != "go":
                         break
             row = below

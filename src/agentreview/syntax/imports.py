@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _ECMASCRIPT = (".ts", ".tsx", ".js", ".jsx", ".mts", ".cts", ".mjs", ".cjs")
 _ALIASES = ("@/", "~/", "$lib/", "#/")
+MANAGERS = frozenset("objects query all_objects _default_manager".split())  # through which a model's rows are reached
 _MAX_FILES = 12  # of one Go package, or one folder of same-named Java classes
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 

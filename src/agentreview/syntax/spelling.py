@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from agentreview.syntax.facts import Fact, UnitFacts
 from agentreview.syntax.frameworks import BY_NAME, LAST, VALUES, Entry
 from agentreview.syntax.handlers import HANDED, chained, handler, members
+from agentreview.syntax.imports import MANAGERS
 from agentreview.syntax.lexicon import resource_name
 from agentreview.syntax.names import class_rows, compiled, named_resource
 from agentreview.syntax.patterns import Link, chain, names
@@ -248,6 +249,8 @@ class Spelling:
 
     def spelled(self, expr: Expr, links: list[Link]) -> None:
         """Record the facts one chain spells, and its helpers, routes and client-sent tenant keys."""
+        if len(links) > 2 and links[1].name in MANAGERS:
+            self.remote(links[:2], expr)
         if links[-1].args is not None:
             last = links[-1]
             if QUESTION.search(last.name) or any(self.evaluator.value(a.value).caller for a in last.args or ()):
