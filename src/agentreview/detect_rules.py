@@ -202,7 +202,8 @@ _LISTENS = re.compile(r"listens_for\(\s*([\w.]+)\s*,\s*[\"'](?:after|before)_(?:
 _SUBSCRIBER = re.compile(r"\bEntitySubscriberInterface(?:<\s*(\w+)\s*>)?")
 _TRIGGER = re.compile(r"CREATE (?:OR REPLACE )?TRIGGER\s+(\S{1,80})", re.I)
 _TRIGGER_ON = re.compile(r"\bON\s+[\"`]?(?:\w+\.)?[\"`]?(\w+)", re.I)
-_CLASS = re.compile(r"^\s*class (\w+)")
+_CLASS = re.compile(r"^\s*class (?:\w+::)*(\w+)")
+_RUBY_TRAIL = re.compile(r"^\s+(?:has_paper_trail|audited|acts_as_audited|has_logidze|track_history)\b(?!\s*=)")
 
 
 def automatic_audit(path: str, lines: Lines) -> Iterator[tuple[str, str, int, str]]:
@@ -222,6 +223,8 @@ def automatic_audit(path: str, lines: Lines) -> Iterator[tuple[str, str, int, st
         registered = _REGISTER.search(text)
         if registered:
             yield "signals", registered[1], number, text
+        if path.endswith(".rb") and current and _RUBY_TRAIL.match(text):
+            yield "triggers" if "logidze" in text else "signals", current, number, text
         if "HistoricalRecords(" in text and current:
             yield "signals", current, number, text
         if not audits:

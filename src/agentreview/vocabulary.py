@@ -279,7 +279,7 @@ def _tier(
     if not own or own[0] in _BOOLEAN_PREFIXES:
         return None
     denied = _normal(not_phi)
-    if denied and (_singular(" ".join(own)) in denied or _singular(" ".join(words(identifier))) in denied):
+    if denied and (singular(" ".join(own)) in denied or singular(" ".join(words(identifier))) in denied):
         return None
     tokens = [part for word in words(identifier) for part in _JOINED.get(word, (word,))]
     while len(tokens) > 1 and tokens[-1].isdecimal() and _run(tokens, extra_strong, extra_context)[1] < len(tokens):
@@ -308,7 +308,7 @@ def _run(
         found: tuple[str | None, int, int] = (None, 0, 0)
         for end in range(len(tokens), length - 1, -1):
             term = " ".join(tokens[end - length : end])
-            one = _singular(term)
+            one = singular(term)
             if term in STRONG or one in STRONG or one in strong:
                 return "strong", end, length
             if end == len(tokens) and (term in CONTEXT or one in CONTEXT or one in context):
@@ -333,7 +333,7 @@ def is_person_object(identifier: str) -> bool:
         return False
     if len(tokens) > 1 and tokens[-1] in _PERSON_CARRIERS:
         tokens.pop()
-    last = _singular(tokens[-1])
+    last = singular(tokens[-1])
     before = tokens[-2] if len(tokens) > 1 else ""
     return last in PERSON_OBJECTS and before not in _NOT_PERSON_AFTER.get(last, ())
 
@@ -349,12 +349,12 @@ def is_phi_model(name: str, facts_models: tuple[str, ...] = (), not_phi: tuple[s
     tokens = words(name[-_MAX_IDENTIFIER:].rpartition(".")[2])
     if not tokens:
         return False
-    whole = _singular(" ".join(tokens))
+    whole = singular(" ".join(tokens))
     if whole in _normal(not_phi):
         return False
     if whole in PHI_MODELS or whole in _normal(facts_models):
         return True
-    first, last = tokens[0], _singular(tokens[-1])
+    first, last = tokens[0], singular(tokens[-1])
     if len(tokens) < 2 or first in _BOOLEAN_PREFIXES:
         return False
     if any(one in known for one in (tokens[-1], last) for known in (NEVER, _NOT_MODELS, _REFERENCES)):
@@ -365,10 +365,10 @@ def is_phi_model(name: str, facts_models: tuple[str, ...] = (), not_phi: tuple[s
 @lru_cache(maxsize=64)
 def _normal(identifiers: tuple[str, ...]) -> frozenset[str]:
     """Terms of the project, in the form the matchers compare: last dotted part, words, singular."""
-    return frozenset(_singular(" ".join(words(one.rpartition(".")[2]))) for one in identifiers) - {""}
+    return frozenset(singular(" ".join(words(one.rpartition(".")[2]))) for one in identifiers) - {""}
 
 
-def _singular(term: str) -> str:
+def singular(term: str) -> str:
     """Put the last word of a term into the singular, roughly; what is not a plural stays."""
     if term.endswith("ies") and len(term) > 4:
         return term[:-3] + "y"

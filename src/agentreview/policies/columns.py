@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from agentreview.model import Claim
@@ -65,6 +65,13 @@ def unique(policy: Policy, check: Check, view: View) -> Iterator[Claim]:
     for unit in view.analysis.module.units:
         if unit.kind != "class" or _ACCOUNT.match(unit.name) or lexicon.tenant_resource(unit.name) is False:
             continue
+        if view.analysis.module.language == "ruby":
+            yield from (
+                _claim(policy, check, view, unit, s.start, s, v)
+                for s, v in validated(unit, lexicon.tenant_key)
+                if not _RANDOM.search(v)
+            )
+            continue
         held = list(columns(unit))
         if not any(lexicon.tenant_key(c.name) for c in held):
             continue
@@ -116,6 +123,33 @@ def _schemas(view: View) -> Iterator[tuple[str, Expr]]:
                     assigned = stmt.targets[0].name if stmt.targets else ""
                     if described is not None:
                         yield named or assigned or links[0].name, described
+
+
+_OWNERS = frozenset("belongs_to acts_as_tenant multi_tenant belongs_to_tenant".split())
+
+
+def validated(unit: Unit, tenant_key: Callable[[str], bool]) -> Iterator[tuple[Stmt, str]]:
+    """Rails: columns of a model that belongs to a tenant, and that a validation keeps unique over all tenants."""
+    calls = [(s, s.value) for s in unit.body if s.kind == "expr" and s.value is not None and s.value.kind == "call"]
+    names = [(s, chain(c)[-1].name, c) for s, c in calls]
+    if not any(
+        name in _OWNERS and any(tenant_key(a.value.name) for a in call.args if a.value.kind == "str")
+        for _, name, call in names
+    ):
+        return
+    for stmt, name, call in names:
+        scope: Expr | None = None
+        if name == "validates_uniqueness_of":
+            scope = next((a.value for a in call.args if a.name == "scope"), None)
+        elif name == "validates":
+            given = next((a.value for a in call.args if a.name == "uniqueness"), None)
+            if given is None or given.name == "false":
+                continue
+            scope = next((a.value for a in given.args if a.name == "scope"), None)
+        else:
+            continue
+        if not any(tenant_key(n) for n in names_in(scope)):
+            yield stmt, ", ".join(a.value.name for a in call.args if a.name is None and a.value.kind == "str")
 
 
 def _by_nature(column: Column) -> bool:

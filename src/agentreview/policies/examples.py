@@ -32,6 +32,7 @@ _DEFAULT_PATH = {
     "typescript": "src/routes.ts",
     "tsx": "src/page.tsx",
     "javascript": "src/routes.js",
+    "ruby": "app/controllers/records_controller.rb",
     "toml": "agentreview.toml",
     "yaml": "ci.yml",
     "sh": "run.sh",

@@ -28,6 +28,7 @@ _LIFETIMES: tuple[tuple[re.Pattern[str], int], ...] = (
     ),
     (re.compile(r"^(?:SESSION_TIMEOUT_HOURS|TOKEN_EXPIRE_HOURS|JWT_EXPIRE_HOURS)$"), 3600),
     (re.compile(r"^(?:expiresIn|sessionMaxAge|idleTimeout|sessionTimeout)$"), 1),
+    (re.compile(r"^(?:timeout_in|expire_after|session_timeout|idle_timeout|access_token_expires_in)$"), 1),
     (re.compile(r"^(?:maxAge|cookieMaxAge)$"), 0),  # seconds or milliseconds: by what is around it
     (re.compile(r"^exp$"), 1),  # a claim: now plus how long
 )
@@ -37,7 +38,15 @@ _SETTING = re.compile(
 )
 _SIGNS = re.compile(r"^(?:sign|signAsync|encode|create_access_token|SignJWT)$")
 _FOR_EVER = 1e18
-_UNITS = {"days": 86_400, "hours": 3_600, "minutes": 60, "seconds": 1, "weeks": 604_800}
+_UNITS = {
+    "days": 86_400,
+    "hours": 3_600,
+    "minutes": 60,
+    "seconds": 1,
+    "weeks": 604_800,
+    "months": 2_629_746,
+    "years": 31_556_952,
+}
 _TEXT = re.compile(
     r"^\s*(\d{1,9}(?:\.\d+)?)\s*(ms|s|sec|secs|seconds?|m|min|mins|minutes?|h|hrs?|hours?|d|days?|w|weeks?|y|years?)?\s*$"
 )
@@ -111,6 +120,10 @@ def _seconds(value: Expr, scale: float, depth: int = 0) -> float | None:
                 return None
             product *= part
         return product
+    if value.kind == "attr" and value.base is not None and value.base.kind == "const":  # 15.minutes
+        each = _UNITS.get(f"{value.name.removesuffix('s')}s")
+        number = _seconds(value.base, 1, depth + 1)
+        return number * each if each is not None and number is not None else None
     if value.kind == "call" and chain(value)[-1].name == "timedelta":
         total = 0.0
         for arg in value.args:

@@ -371,9 +371,9 @@ def _try_rule(raw: Mapping[str, Any], wrong: Any) -> None:
     """Compile a raw rule once: ast-grep reports a bad one only when it is used, and an unknown language by panicking."""
     from agentreview.syntax.match import find
 
-    if raw.get("language") not in ("python", "typescript", "tsx", "javascript"):
+    if raw.get("language") not in ("python", "typescript", "tsx", "javascript", "ruby"):
         raise wrong(
-            f"a match check needs language: python, typescript, tsx or javascript, not {raw.get('language')!r}",
+            f"a match check needs language: python, typescript, tsx, javascript or ruby, not {raw.get('language')!r}",
             "language:",
         )
     try:

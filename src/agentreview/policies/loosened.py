@@ -11,26 +11,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from agentreview.policies.filtered import narrowed
+from agentreview.policies.loss import ACCESS, INPUT, Loss
 from agentreview.syntax.patterns import chain
 from agentreview.syntax.tree import Expr, Module, Stmt, Unit, expressions, statements, subexpressions
-
-ACCESS, INPUT = "access", "input"
-
-
-@dataclass(frozen=True, slots=True)
-class Loss:
-    """What a unit lost. ``line`` is on the side before; ``at`` the line on the side now where it shows, 0 if nowhere."""
-
-    kind: str
-    what: str
-    text: str
-    line: int
-    at: int = 0
-    sure: bool = True  # False: a rewrite that may be as strong looks the same
-    concept: str = ""  # of a control that may have moved within the change
-
 
 _ABOUT_ACCESS = re.compile(
     r"perm(?!anent)|role|admin|owner|author(?!s?_name)|staff|superuser|member|tenant|organi[sz]ation|workspace|\buser\b|current_?user|\bsession\b|login|guest|scope|polic|\bacl\b|internal|privilege|allowed_?to|\bcan[A-Z_]|is_?(?:self|me)\b",
@@ -84,6 +69,8 @@ def losses(before: Module, old: Unit, after: Module, new: Unit) -> Iterator[Loss
     yield from _lists(before, old, after, new)
     yield from _narrowing(old, new)
     yield from _predicates(old, new)
+    if old.kind == new.kind == "class":
+        yield from narrowed(old, new)
 
 
 _MASKS = re.compile(r"sensitive|censor|redact|mask(?:ed)?_|_mask|obfuscat|scrub|anonymi", re.IGNORECASE)

@@ -18,7 +18,9 @@ from agentreview.facts import AutomaticAudit
 from agentreview.syntax.facts import Analysis, Fact
 from agentreview.syntax.imports import MANAGERS, Paths, imported, locate
 from agentreview.syntax.patterns import chain, names
-from agentreview.syntax.reach import CONTROLS, _with_bases, called_by, enclosing_class
+from agentreview.syntax.reach import CONTROLS, _with_bases, called_by, enclosing_class, resolve
+from agentreview.syntax.ruby_filters import holds
+from agentreview.syntax.ruby_rows import model_name
 from agentreview.syntax.tree import Expr, Unit
 
 MAX_HOPS = 3
@@ -116,7 +118,7 @@ class Nearby:
     def automatic(self, analysis: Analysis, resource: str) -> tuple[AutomaticAudit, ...]:
         """Audit trails that need no call: where the model is defined, and in signals, listeners and triggers."""
         found: list[AutomaticAudit] = []
-        own = imported(analysis, resource)
+        own = imported(analysis, model_name(resource) if analysis.module.language == "ruby" else resource)
         sources = list(self._settings(analysis))
         if self.paths is not None and own:
             for path, _ in locate(self.paths, analysis.path, analysis.module.language, own)[:3]:
@@ -156,11 +158,17 @@ class Nearby:
                         below.extend(_passed_on(path, summary, symbol))
                         continue
                     facts, uses, bases = found
-                    rows = symbol.partition(".")[2].partition(".")[0] in MANAGERS
-                    for concept, call, line in facts:
-                        if not rows or concept == "scope":
+                    method = symbol.rpartition(".")[2]
+                    fallen = language == "ruby" and not method[:1].isupper() and not _defines(summary, symbol)
+                    rows = fallen or symbol.partition(".")[2].partition(".")[0] in MANAGERS
+                    for concept, call, line, *limits in facts:
+                        if rows and concept != "scope":
+                            continue
+                        if not limits or unit.kind == "class" or holds(unit.name, *map(frozenset, limits)):
                             yield _fact(unit, at, concept, call, f"{symbol or name} ({path}:{line})")
-                    if rows:  # a model: what it declares limits its rows, and is no call of anybody
+                    if fallen:  # a method that this class may have from its base
+                        below.extend((path, f"{base}.{method}") for base in bases)
+                    elif rows:  # a model: what it declares limits its rows, and is no call of anybody
                         below.extend((path, f"{base}.objects") for base in bases)
                     else:
                         below.extend((path, one) for one in (*uses, *bases))
@@ -188,7 +196,7 @@ class Nearby:
                 for place, symbol in locate(self.paths, path, summary["language"], target):
                     first = symbol.split(".")[0] if summary["language"] != "go" else symbol.rsplit(".", 1)[-1]
                     if place == analysis.path and (symbol in mine or first in mine):
-                        for concept, call, line in facts:
+                        for concept, call, line, *_ in facts:
                             yield _fact(unit, None, concept, call, f"{path}:{line}")
 
     def _settings(self, analysis: Analysis) -> Iterator[tuple[str, Summary]]:
@@ -254,12 +262,16 @@ def _names(analysis: Analysis, unit: Unit) -> Iterator[tuple[str, Expr | None]]:
             if dotted and dotted not in seen:
                 seen.add(dotted)
                 yield dotted, None
+    inherited = _bases(analysis, cls) if cls is not None and analysis.module.language == "ruby" else []
     for holder in holders:
         for name, expr in analysis.own(holder).calls:
-            dotted = imported(analysis, name)
-            if dotted and dotted not in seen:
-                seen.add(dotted)
-                yield dotted, expr if holder is unit else None
+            wanted = [imported(analysis, name)]
+            if inherited and "." not in name and resolve(analysis, holder, name) is None:  # a method of a base class
+                wanted.extend(f"{base}.{name}" for base in inherited)
+            for dotted in wanted:
+                if dotted and dotted not in seen:
+                    seen.add(dotted)
+                    yield dotted, expr if holder is unit else None
 
 
 def _bases(analysis: Analysis, cls: Unit) -> list[str]:
@@ -268,7 +280,8 @@ def _bases(analysis: Analysis, cls: Unit) -> list[str]:
 
 _LIBRARIES = re.compile(
     r"^(?:django|rest_framework|flask|starlette|fastapi|ninja|sqlalchemy|typing|abc|enum|pydantic|celery|graphene|strawberry|drf_\w+|"
-    r"@nestjs|@\w+/\w+|java|javax|jakarta|org\.springframework|lombok|io\.\w+|react|express)(?:[./]|$)"
+    r"@nestjs|@\w+/\w+|java|javax|jakarta|org\.springframework|lombok|io\.\w+|react|express|"
+    r"Action\w+|Active[A-Z]\w+|Rails|Pundit|CanCan|Devise|Sidekiq|Sinatra|Grape)(?:[./]|$)"
 )
 
 
@@ -280,6 +293,8 @@ def _outside(dotted: str) -> bool:
 def _look_up(summary: Summary, symbol: str, name: str) -> list[Any] | None:
     """A symbol of a file: by its name, as a method of whatever the file exports, or the only thing a module exports."""
     symbols: dict[str, list[Any]] = summary["symbols"]
+    if summary["language"] == "ruby":
+        return _look_up_ruby(symbols, symbol)
     found = symbols.get(symbol) or symbols.get(symbol.split(".", maxsplit=1)[0] if "." in symbol else symbol)
     if "." in symbol and symbol not in symbols:
         last = symbol.rsplit(".", 1)[-1]
@@ -293,6 +308,23 @@ def _look_up(summary: Summary, symbol: str, name: str) -> list[Any] | None:
         stem = re.split(r"[/.]", name)[-1]
         found = symbols.get(stem) or (top[0] if len(top) == 1 else None)
     return found
+
+
+def _look_up_ruby(symbols: Mapping[str, list[Any]], symbol: str) -> list[Any] | None:
+    """A class, or a method of it, wherever in the modules of a file it stands; the class for a method it does not have."""
+    while symbol:
+        found = symbols.get(symbol) or next(
+            (entry for key, entry in symbols.items() if key.endswith(f".{symbol}")), None
+        )
+        if found is not None:
+            return found
+        symbol = symbol.rpartition(".")[0]
+    return None
+
+
+def _defines(summary: Summary, symbol: str) -> bool:
+    """Whether a Ruby file has this very method, and not only its class."""
+    return any(key == symbol or key.endswith(f".{symbol}") for key in summary["symbols"])
 
 
 def _passed_on(path: str, summary: Summary, symbol: str) -> Iterable[tuple[str, str]]:

@@ -208,6 +208,15 @@ _FRAMEWORKS = (
     "tornado",
     "falcon",
     "celery",
+    "ActionController",
+    "ActiveRecord",
+    "ActiveSupport",
+    "Pundit",
+    "CanCan",
+    "Devise",
+    "Sidekiq",
+    "Sinatra",
+    "Grape",
 )
 
 

@@ -34,7 +34,7 @@ _UNQUOTED = re.compile(
 _CONFIG = re.compile(r"(?:^|/)(?:\.env[\w.-]*|[^/]*\.(?:env|ini|cfg|conf|properties|ya?ml|toml|json|tfvars))$")
 # Stand-ins: words that say so, whatever is around them; and values that are words, or nothing but one character.
 _STAND_IN = re.compile(
-    r"(?i)example|changeme|change[_-]?me|placeholder|your[_-]|<[^>]+>|\.\.\.|x{4,}|\*{3,}|dummy|sample|foobar|redacted|insert|todo|fixme|\$\{|\{\{|\{\w*\}|%\(|process\.env|os\.environ|getenv"
+    r"(?i)example|changeme|change[_-]?me|placeholder|your[_-]|<[^>]+>|\.\.\.|x{4,}|\*{3,}|dummy|sample|foobar|redacted|insert|todo|fixme|[$#]\{|\{\{|\{\w*\}|%\(|process\.env|os\.environ|getenv"
 )
 _PLACEHOLDER = re.compile(
     rf"{_STAND_IN.pattern}|"

@@ -9,21 +9,22 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from agentreview.policies.loosened import Loss, called_anew, own_statements
+from agentreview.policies.loosened import called_anew, own_statements
+from agentreview.policies.loss import Loss
 from agentreview.syntax.patterns import chain
 from agentreview.syntax.tree import Expr, Module, Unit, expressions, subexpressions
 
 WEAKER = "tests"
 _ASSERTS = re.compile(
-    r"^(?:assert[A-Z_]\w*|assert|expect|should|must|fail|verify[A-Z]\w*|assertThat|require|toBe\w*|toEqual|toMatch\w*|toHave\w*|toThrow\w*|rejects|resolves|raises|warns|called|calledWith|Equal|NoError|Error|True|False|Nil|NotNil|Contains|Len)$"
+    r"^(?:assert[A-Z_]\w*|assert|expect|should|must|fail|verify[A-Z]\w*|assertThat|require|toBe\w*|toEqual|toMatch\w*|toHave\w*|toThrow\w*|rejects|resolves|raises|warns|called|calledWith|refute\w*|must_\w+|wont_\w+|is_expected|are_expected|Equal|NoError|Error|True|False|Nil|NotNil|Contains|Len)$"
 )
-_OUTER = frozenset("expect assert fail should raises warns".split())
+_OUTER = frozenset("expect assert fail should raises warns is_expected are_expected".split())
 _SKIPS = re.compile(
-    r"(?:^|\.)(?:skip|skipIf|skip_if|xfail|expectedFailure|only|todo|fixme|Disabled|Ignore|Skip|SkipNow|xit|xdescribe|xtest|fit|fdescribe)$"
+    r"(?:^|\.)(?:skip|skipIf|skip_if|xfail|expectedFailure|only|todo|fixme|Disabled|Ignore|Skip|SkipNow|xit|xdescribe|xtest|fit|fdescribe|xcontext|xspecify|xscenario|xfeature|xexample|fcontext|fspecify|pending)$"
 )
 _TEST = re.compile(r"^(?:test|Test|it\b|it\(|it\.|should|describe)|\.(?:it|test)\(|^test\(")
 _TRIVIAL = re.compile(
-    r"^(?:assert (?:True|1|not False)|expect\((?:true|1)\)\.(?:toBe|toEqual)\((?:true|1)\)|self\.assertTrue\(True\)|assertTrue\(true\))$"
+    r"^(?:assert (?:True|1|not False)|expect\((?:true|1)\)\.(?:toBe|toEqual)\((?:true|1)\)|self\.assertTrue\(True\)|assertTrue\(true\)|expect\((?:true|1)\)\.to \w+(?:[( ](?:true|1)\)?)?|assert\(?\s?true\)?)$"
 )
 
 
@@ -60,7 +61,7 @@ def _assertions(module: Module, unit: Unit) -> Counter[str]:
         elif stmt.kind in ("expr", "return", "with") and stmt.value is not None:
             spelled = [link.name for link in chain(stmt.value)]
             if any(_ASSERTS.match(name) for name in spelled) and (
-                spelled[0] in _OUTER or len(spelled) > 1 or spelled[0].startswith("assert")
+                spelled[0] in _OUTER or len(spelled) > 1 or spelled[0].startswith(("assert", "refute"))
             ):
                 out[(text if stmt.kind != "with" else text.partition(":")[0]).rstrip(";")[:200]] += 1
     return out
@@ -83,7 +84,17 @@ def _skips(unit: Unit) -> frozenset[str]:
                     spelled = ".".join(link.name for link in links)
                     unconditional = len(links[-1].args or ()) <= 1
                     if (
-                        spelled in ("pytest.skip", "self.skipTest", "t.Skip", "t.SkipNow", "test.skip", "this.skip")
+                        spelled
+                        in (
+                            "pytest.skip",
+                            "self.skipTest",
+                            "t.Skip",
+                            "t.SkipNow",
+                            "test.skip",
+                            "this.skip",
+                            "skip",
+                            "pending",
+                        )
                         and unconditional
                         and stmt.kind == "expr"
                     ):

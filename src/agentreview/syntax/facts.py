@@ -45,6 +45,12 @@ class Fact:
     labels: tuple[tuple[str, str], ...] = ()
     framework: str = ""
     via: str = ""  # the helper or base class that lends it
+    only: frozenset[str] = frozenset()  # of a filter of a controller: the methods it holds for, none named = all
+    but: frozenset[str] = frozenset()  # and those it does not hold for
+
+    def holds_for(self, name: str) -> bool:
+        """Whether a fact of a class holds for its method of this name."""
+        return (not self.only or name in self.only) and name not in self.but
 
 
 @dataclass(slots=True, eq=False, repr=False)

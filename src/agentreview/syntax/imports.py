@@ -175,15 +175,38 @@ def _go(paths: Paths, importer: str, dotted: str) -> Iterator[tuple[str, str]]:
             return
 
 
-def _ruby(paths: Paths, _importer: str, dotted: str) -> Iterator[tuple[str, str]]:
-    """Constants by the file names that autoloading expects of them."""
-    parts = dotted.replace("::", ".").split(".")
-    constants = [p for p in parts if p[:1].isupper()]
-    rest = parts[len(constants) :]
+_AUTOLOADED = re.compile(r"(?:^|/)(?:app/(?:[^/]+/)?(?:concerns/)?|lib/)$")
+
+
+def _ruby(paths: Paths, importer: str, dotted: str) -> Iterator[tuple[str, str]]:
+    """Constants by the file names that autoloading expects of them, in the namespaces of the importer from the inside out."""
+    symbol = dotted.replace("::", ".").lstrip(".")
+    constants: list[str] = []
+    for part in symbol.split("."):
+        if not part[:1].isupper():
+            break
+        constants.append(part)
+    outer = _namespaces(importer)
     for size in range(len(constants), 0, -1):
         snake = "/".join(_HUMP.sub("_", c).lower() for c in constants[:size])
-        for path in paths.ending(f"{snake}.rb"):
-            yield path, ".".join((*constants[:size], *constants[size:], *rest))
+        found = [(p, p[: -len(snake) - 3]) for p in paths.ending(f"{snake}.rb")]
+        for depth in range(len(outer), -1, -1):
+            inside = "".join(f"{name}/" for name in outer[:depth])
+            for path, before in found:
+                root = before.removesuffix(inside)
+                if before.endswith(inside) and (
+                    _AUTOLOADED.search(root) or (not depth and root in ("", f"{dirname(importer)}/"))
+                ):
+                    yield path, symbol
+
+
+def _namespaces(path: str) -> list[str]:
+    """Folders below the autoloaded one: ``app/controllers/api/v1/x.rb`` is in Api and V1."""
+    folders = dirname(path).split("/")
+    for at in range(len(folders), 0, -1):
+        if _AUTOLOADED.search("/".join(folders[:at]) + "/"):
+            return folders[at:]
+    return []
 
 
 def imported(analysis: Analysis, name: str) -> str:

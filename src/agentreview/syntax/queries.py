@@ -35,7 +35,7 @@ _IDENTITY = frozenset({"id", "pk", "uuid", "guid"})
 _TAGS = frozenset({"sql"})  # template tags that bind their holes as parameters
 _NAMED = frozenset("eq where andWhere whereIn in match".split())
 _UPDATES = frozenset(
-    "update updateMany updateManyAndReturn upsert findByIdAndUpdate findOneAndUpdate updateOne aupdate".split()
+    "update updateMany updateManyAndReturn upsert findByIdAndUpdate findOneAndUpdate updateOne aupdate update! update_all update_columns update_column update_attribute update_attributes upsert_all insert_all".split()
 )
 _SETS = frozenset("Updates Update UpdateColumn UpdateColumns Assign Attrs".split())  # GORM: what a row becomes
 _WRITTEN = frozenset("data set create update values $set".split())
@@ -70,6 +70,8 @@ def predicate(links: list[Link], evaluator: Evaluator, lexicon: Lexicon) -> Pred
     for link in links:
         if link.name in _LIST_ONLY:
             continue
+        if evaluator.ruby and link.name in _CLAUSES and _names_tenant(link, lexicon):
+            mentions = scoped = True
         for key, value in _pairs(_conditions(link, evaluator.language), evaluator):
             if (key is not None and key in _LIST_ONLY) or value.kind == "dict":
                 continue  # the parts of a dict come one by one
@@ -114,6 +116,15 @@ def predicate(links: list[Link], evaluator: Evaluator, lexicon: Lexicon) -> Pred
                 scoped = scoped or known.scoped
     alone = keyed and conditions == 1
     return Predicate(keyed, request, scoped, owned, single, mentions, alone, capability, countable)
+
+
+_CLAUSES = frozenset("where rewhere find_by find_by! exists? find_by_sql having joins".split())
+
+
+def _names_tenant(link: Link, lexicon: Lexicon) -> bool:
+    """``where("clinic_id = ? AND id = ?", …)``: the text of a condition speaks of the tenant's column."""
+    text = link.args[0].value if link.args else None
+    return text is not None and text.kind in ("str", "fstr") and any(map(lexicon.tenant_key, _WORD.findall(text.name)))
 
 
 def picks(links: list[Link]) -> bool:
@@ -269,7 +280,7 @@ def sql_of(links: list[Link], evaluator: Evaluator) -> Sql:
             return Sql(
                 text[:2000], table.group(1) if table else "",
                 dynamic=bool(holes) and not tagged,
-                tainted=not tagged and any(evaluator.value(h).request for h in holes),
+                tainted=not tagged and any(v.request and not v.inert for v in map(evaluator.value, holes)),
                 words=words + (names if tagged else ()),
             )  # fmt: skip
     return Sql()

@@ -98,7 +98,7 @@ def resolve(analysis: Analysis, unit: Unit, name: str) -> Unit | None:
         if found is not None and found.kind == "function" and found is not unit:
             return found
         scope = scope.parent
-    return None
+    return resolve(analysis, unit, f"self.{name}") if analysis.module.language == "ruby" else None
 
 
 def receiver(unit: Unit) -> str:
@@ -123,19 +123,30 @@ def _with_bases(analysis: Analysis, cls: Unit) -> list[Unit]:
     out = [cls]
     for current in out:
         for base in current.bases:
-            found = analysis.names.get(chain(base)[-1].name)
+            found = analysis.names.get(chain(base)[-1].name) or _sibling(analysis, current, chain(base)[-1].name)
             if found is not None and found.kind == "class" and found not in out and len(out) < 10:
                 out.append(found)
     return out
 
 
+def _sibling(analysis: Analysis, cls: Unit, name: str) -> Unit | None:
+    """A class in the same module or class as another."""
+    outer, _, _ = cls.qualname.rpartition(".")
+    return analysis.names.get(f"{outer}.{name}") if outer else None
+
+
 def in_reach(analysis: Analysis, unit: Unit) -> list[Fact]:
     """Every fact that holds for the unit, nearest first."""
     out = own_and_helpers(analysis, unit)
+    ruby = analysis.module.language == "ruby"  # a class's filters call its methods
     cls = unit if unit.kind == "class" else enclosing_class(unit)
     if cls is not None:
         for owner in _with_bases(analysis, cls):
-            out.extend(f for f in analysis.own(owner).facts if f.concept in CONTROLS)
+            for fact in own_and_helpers(analysis, owner) if ruby else analysis.own(owner).facts:
+                if fact.concept in CONTROLS and (unit.kind == "class" or fact.holds_for(unit.name)):
+                    out.append(fact)
+                elif fact.concept == "authn" and unit.name in fact.but:  # left out by name: public on purpose
+                    out.append(replace(fact, concept="opening"))
             for child in owner.children:
                 if (
                     child is not unit

@@ -25,6 +25,8 @@ from agentreview.syntax.names import (
 from agentreview.syntax.patterns import Glob, Link, chain, names
 from agentreview.syntax.registered import Pending, join, kinds_of_names, signed
 from agentreview.syntax.routers import Routers
+from agentreview.syntax.ruby_filters import is_action
+from agentreview.syntax.ruby_rows import instance_rows
 from agentreview.syntax.scope import Scope
 from agentreview.syntax.spelling import QUESTION
 from agentreview.syntax.tree import Expr, Module, Param, Stmt, Unit, subexpressions
@@ -34,6 +36,7 @@ _OPTIONS = frozenset({"Meta", "Config", "Arguments"})  # inner classes that say 
 _ROUTE_NAME = re.compile(r"[{<:](?:\w+:)?(\w+)")
 _LONG_CHAIN = 100  # links; matching every prefix is quadratic, and no code that a person wrote is that long
 _HOOK_DECORATORS = frozenset({"before_request", "before_app_request", "middleware"})
+_WHERE_IT_HOLDS = frozenset({"only", "except"})  # of a filter: methods, not what it is
 
 
 def _prefixes(length: int) -> Iterator[int]:
@@ -49,11 +52,14 @@ class Reader:
     def __init__(self, module: Module, path: str, matchers: Matchers, lexicon: Lexicon) -> None:
         self.module, self.path, self.matchers, self.lexicon = module, path, matchers, lexicon
         self.active = matchers.active(module.imports.values())
+        self.ruby = module.language == "ruby"
         by_name: dict[str, Unit] = {}
         for unit in module.units:
             if unit.kind != "module" and not unit.anonymous:
                 by_name.setdefault(unit.qualname, unit)
         self.analysis = Analysis(module, path, {}, {}, {}, [], lexicon, by_name)
+        # A bare word may call a method in Ruby: those that this file has, by name.
+        self.methods = frozenset(u.name for u in module.units if u.kind == "function") if self.ruby else frozenset()
         self.class_env: dict[int, dict[str, Value]] = {}
         self.members: dict[int, dict[str, str]] = {}  # of a class: what its fields are instances of, by their types
         self.pending_routes: list[tuple[str, Endpoint | None, list[Fact], list[tuple[str, Expr]]]] = []
@@ -256,7 +262,7 @@ class Reader:
             and (entry.concept != "authn" or not links[-1].name.startswith("is"))  # request.user.is_staff asks too
         ):
             return False
-        args = [a for link in links for a in (link.args or ())]
+        args = [a for link in links for a in (link.args or ()) if a.name not in _WHERE_IT_HOLDS]
         for pairs, wanted in ((entry.where, True), (entry.unless_where, False)):
             for key, value in pairs:
                 hit = any(has_argument(a.value, a.name, key, value) for a in args)
@@ -337,6 +343,8 @@ class Reader:
                 if resource and resource[:1].isupper():
                     env[f"self.{name}"] = Value(resource=resource_name(resource), record=name != "serializer_class")
         for child in unit.children:
+            if self.ruby:
+                env.update(instance_rows(child))
             if child.name == "constructor":
                 for param in child.params:
                     if param.annotation is not None:
@@ -356,8 +364,13 @@ class Reader:
         main = env.get("self.queryset") or env.get("self.model") or env.get("self.serializer_class") or NOTHING
         for base in unit.bases:
             name = last_name(base)
+            dotted = names(chain(base))
             for entry in self.matchers.kinds.get("base", ()):
-                if entry.framework in self.active and entry.globs is not None and entry.globs.matches(name):
+                if (
+                    entry.framework in self.active
+                    and entry.globs is not None
+                    and (entry.globs.matches(name) or entry.globs.matches(dotted))
+                ):
                     fact = self.fact(entry, unit, base, chain(base))
                     if entry.concept.startswith("generic-"):
                         fact.scoped, fact.owned = main.scoped, main.owned
@@ -425,6 +438,7 @@ class Reader:
                 and entry.base is not None
                 and _of_such_a_class(entry.base, parent)
                 and (entry.of is None or entry.of.matches(parent.name))
+                and (not self.ruby or is_action(unit))
             ):
                 # resolve_patient answers for the attribute ``patient``, whose keywords hold for it
                 router = unit.name.removeprefix(entry.text.removesuffix("*")) if entry.text.endswith("_*") else ""
@@ -495,7 +509,7 @@ def _of_such_a_class(wanted: Glob, cls: Unit) -> bool:
     """Whether a class has such a base; any class that is not made to be mixed into one, where the base does not matter."""
     if wanted.anything:
         return not cls.name.endswith(("Mixin", "Base")) and not cls.name.startswith(("Base", "Abstract"))
-    return any(wanted.matches(last_name(base)) for base in cls.bases)
+    return any(wanted.matches(last_name(base)) or wanted.matches(names(chain(base))) for base in cls.bases)
 
 
 def _directive(body: tuple[Stmt, ...]) -> str:

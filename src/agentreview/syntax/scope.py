@@ -19,7 +19,7 @@ from agentreview.syntax.names import (
 from agentreview.syntax.patterns import Glob, Link, chain, names
 from agentreview.syntax.sinks import KEYED
 from agentreview.syntax.spelling import Spelling
-from agentreview.syntax.tree import Arg, Expr, Stmt, Unit
+from agentreview.syntax.tree import Arg, Expr, Stmt, Unit, subexpressions
 from agentreview.syntax.values import NOTHING, PHI_NAME, PHI_OBJECT, Value
 
 _SENT = frozenset(
@@ -131,6 +131,10 @@ class Scope(Spelling):
                 self.visit(target)
         if kind in ("for", "with") and stmt.targets:
             self.bind(stmt.targets, stmt.value)
+            if kind == "for":
+                self.each.update(t.name for t in stmt.targets if t.kind == "name")
+            if kind == "for" and self.reader.ruby and stmt.value is not None and stmt.targets[0].kind == "name":
+                self.evaluator.env[stmt.targets[0].name] = self.rows(stmt.value)
         if kind == "with" and stmt.value is not None and chain(stmt.value)[-1].name == "suppress":
             self.own.suppressed.append(stmt)
         if kind == "raise" and stmt.value is not None:
@@ -166,7 +170,10 @@ class Scope(Spelling):
                 )
         if kind == "try":
             self.own.tries.append(stmt)
+        before = len(self.own.facts)
         self.body(stmt.body)
+        if kind == "if" and self.reader.ruby and stmt.value is not None:
+            self.asked(stmt, self.own.facts[before:])
         for handler in stmt.handlers:
             self.body(handler.body)
         if kind == "if" and len(stmt.orelse) == 1 and stmt.orelse[0].kind == "if":
@@ -187,12 +194,27 @@ class Scope(Spelling):
                     if e.concept in ("authn", "deny")
                 )
 
+    def asked(self, stmt: Stmt, inside: list[Fact]) -> None:
+        """Ruby: ``redirect_to root_path unless current_user.clinician?`` asks who is calling, whatever the question is called."""
+        asks = stmt.value
+        if asks is not None and any(f.concept == "deny" for f in inside):
+            for sub in subexpressions(asks):
+                if sub.kind in ("name", "attr", "call") and "caller" in self.reader.classify(chain(sub)):
+                    self.own.facts.append(
+                        Fact(
+                            "authn", self.unit, asks.start, asks.end, asks.line, asks.end_line, names(chain(sub))[-100:]
+                        )
+                    )
+                    return
+
     def switched(self, stmt: Stmt) -> None:
         """``patient.skip_history_when_saving = True``: assignments that framework files spell as calls."""
         for target in stmt.targets:
             if target.kind == "attr":
                 links = chain(target)
-                links[-1] = Link(links[-1].name, (), None, target)
+                links[-1] = Link(
+                    links[-1].name, (Arg(None, stmt.value),) if stmt.value is not None else (), None, target
+                )
                 for entry, captured, argument in self.reader.entries(links):
                     if entry.concept == "audit-off":
                         fact = self.reader.fact(entry, self.unit, target, links)

@@ -34,6 +34,7 @@ _SPACES = frozenset(
 _SEARCHES = frozenset(
     "query search similarity_search similarity_search_with_score asimilarity_search max_marginal_relevance_search".split()
 )
+_LISTS_FIELDS = frozenset({"only", "serializer", "each_serializer", "blueprint"})  # of `render json: patient`
 _TABLE_NAMES = ("model_name", "name", "table_name", "table", "tableName", "old_name")
 _MESSAGE = re.compile(r"(?i)mail|sms|message|^create$|^send$|notify")
 _CONTACT = re.compile(
@@ -77,6 +78,8 @@ def read_sink(concept: str, links: list[Link], evaluator: Evaluator, lexicon: Le
         labels = {label for label in labels if not _CONTACT.search(label[1])}
     if concept == "send" and _inside(links, evaluator):
         labels = set()
+    if concept == "respond" and any(a.name in _LISTS_FIELDS for a in links[-1].args or ()):
+        labels = {label for label in labels if label[0] == "phi-field"}
     if concept not in KEYED:
         return Sink(tuple(sorted(labels)))
     key = _key(links, concept)
@@ -115,7 +118,7 @@ def _routed(link: Link, lexicon: Lexicon) -> set[tuple[str, str]]:
 def _shown(concept: str, links: list[Link]) -> Iterator[Arg]:
     for link in links:
         args = link.args or ()
-        if concept != "url" or link.name in _BUILDERS:
+        if concept != "url" or link.name in _BUILDERS or link.name.endswith(("_path", "_url")):
             yield from args
             continue
         for position, arg in enumerate(args):
@@ -155,7 +158,7 @@ def _key(links: list[Link], concept: str) -> Arg | None:
             a
             for a in args
             if a.name is None
-            and a.value.kind in ("str", "fstr", "bin", "name", "attr", "call")
+            and a.value.kind in ("str", "fstr", "bin", "name", "attr", "call", "list")
             and not (a.value.kind in ("name", "call") and _context(a.value))
         ),
         None,
@@ -302,7 +305,7 @@ def dropped(links: list[Link]) -> tuple[str, str]:
 
 
 _WAYS_BACK = frozenset("downgrade down reverse backwards rollback revert undo reverse_code backward".split())
-_ADDS = re.compile(r"(?:add_column|AddField|addColumn|create_table|CreateModel|createTable)\(([^)]{0,300})")
+_ADDS = re.compile(r"(?:add_column|AddField|addColumn|create_table|CreateModel|createTable)[( ]([^)\n]{0,300})")
 
 
 def undone(unit: str) -> bool:
@@ -316,5 +319,5 @@ def added_here(source: str, links: list[Link]) -> bool:
     if not said or not _ADDS.search(source):
         return False
     return any(
-        all(re.search(rf"[\"']{re.escape(one)}[\"']", match[1]) for one in said) for match in _ADDS.finditer(source)
+        all(re.search(rf"[\"':]{re.escape(one)}\b", match[1]) for one in said) for match in _ADDS.finditer(source)
     )

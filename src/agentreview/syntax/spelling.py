@@ -15,6 +15,8 @@ from agentreview.syntax.names import class_rows, compiled, named_resource
 from agentreview.syntax.patterns import Link, chain, names
 from agentreview.syntax.queries import COUNTS, NUMBERS, Predicate, is_statement, picks, predicate, sql_of
 from agentreview.syntax.registered import register
+from agentreview.syntax.ruby_filters import FILTERS, limits, named
+from agentreview.syntax.ruby_rows import clauses_of, constant, model_name, subject
 from agentreview.syntax.sinks import (
     SINKS,
     added_here,
@@ -55,11 +57,15 @@ _RECORD = re.compile(
 _WORDS = re.compile(r"[\w$]+")
 _TYPED = frozenset({"go", "java"})
 _ROUTING = frozenset({"route", "handler", "register", "use", "group"})
-_TEMPLATES = frozenset({"template", "source", "string", "template_string"})
+_NAMED_ON_SAVING = frozenset({"send_file", "send_data"})  # `filename:` is what the browser calls it
+_TEMPLATES = frozenset({"template", "source", "string", "template_string", "inline"})
+_DISPATCH = frozenset("send public_send __send__ const_get constantize method".split())  # what is called, not with what
+_EVERYTHING = frozenset({"permit!", "to_unsafe_h", "to_unsafe_hash"})
 _FILTERS = frozenset("filter filter_by where andWhere exclude get_queryset scoped".split())
 # Methods that hand one element after the other to a function.
 _EACH = frozenset(
-    "map forEach filter find some every flatMap findIndex each each_with_index collect select reject".split()
+    "map forEach filter find some every flatMap findIndex each each_with_index collect select reject find_each flat_map filter_map "
+    "each_entry sort_by group_by sum partition each_pair tap then".split()
 )
 _COMPARISONS = frozenset({"==", "!=", "===", "!==", "is", "is not", "in", "not in", "<>"})
 _CREATES = frozenset(
@@ -83,6 +89,7 @@ class Spelling:
         self.evaluator = Evaluator(reader.lexicon, reader.classify, reader.module.language)
         self.evaluator.assigned.update(reader.constants)
         self.dirty: dict[str, Stmt] = {}
+        self.each: set[str] = set()  # variables of loops: `notify(user) if user != current_user` asks for no right
         self.depth = 0
         self.shaped = ""  # the type an answer is cut to
         self.queries: dict[str, Fact] = {}  # reads that wait in a name until somebody asks for their rows
@@ -104,6 +111,8 @@ class Spelling:
 
     def visit(self, expr: Expr) -> None:
         self.depth += 1
+        if expr.kind == "name" and expr.name in self.reader.methods:
+            self.own.calls.append((expr.name, expr))
         if self.depth <= 200:
             self._visit(expr)
         self.depth -= 1
@@ -130,6 +139,8 @@ class Spelling:
             outer, root = self.answers, links[0]
             if links[-1].args is not None and "model-tool" in self.reader.classify(links):
                 self.answers = "prompt"
+            if root.args is None and root.name in self.reader.methods and root.name not in self.evaluator.env:
+                self.own.calls.append((root.name, expr))
             if root.name == "?" and root.expr.kind not in ("call", "attr", "sub", "name"):
                 self.visit(root.expr)
             for link in links:
@@ -139,11 +150,14 @@ class Spelling:
                     if arg.value.kind != "func":
                         self.visit(arg.value)
             self.spelled(expr, links)
+            before = len(self.own.facts)
             for link in links:
                 for arg in link.args or ():
                     if arg.value.kind == "func" and arg.value.unit is not None:
                         self.callback(arg.value.unit, self.element(link))
             self.answers = outer
+            if self.unit.kind == "class" and expr.kind == "call":
+                self.limited(expr, self.own.facts[before:])
             return
         if kind == "func" and expr.unit is not None:
             if expr.unit.anonymous:
@@ -191,7 +205,8 @@ class Spelling:
         foreign = expr.items[1] if side is expr.items[0] else expr.items[0]
         if (
             foreign.kind not in ("name", "attr", "sub", "call")
-            or foreign.name in ("None", "null")
+            or foreign.name in ("None", "null", "nil")
+            or (foreign.kind == "name" and foreign.name in self.each)
             or chain(foreign)[0].name[:1].isupper()
         ):
             return  # ``Draft.org_id == user.org_id`` is a column expression of a query
@@ -231,7 +246,13 @@ class Spelling:
         receiver = link.expr.base
         if link.name not in _EACH or receiver is None or receiver.kind != "attr" or receiver.base is None:
             return NOTHING
-        return replace(self.evaluator.value(receiver.base), body=False)
+        return replace(self.rows(receiver.base), body=False)
+
+    def limited(self, call: Expr, facts: list[Fact]) -> None:
+        """``before_action :x, only: :show`` holds for one method."""
+        only, but = limits(call)
+        for fact in facts:
+            fact.only, fact.but = only, but
 
     def callback(self, unit: Unit, element: Value = NOTHING) -> None:
         if id(unit) in self.reader.handlers:
@@ -242,10 +263,20 @@ class Spelling:
         self.bind_params(unit, is_endpoint=False)
         if element is not NOTHING and unit.params:
             first = unit.params[0]
+            self.each.update(n for n in (first.name, *first.names) if n)
             for name in (first.name, *first.names):
                 if name and self.evaluator.env.get(name, NOTHING) is NOTHING:
                     self.evaluator.env[name] = self.evaluator.part(element, name) if name in first.names else element
         self.body(unit.body)
+
+    def rows(self, expr: Expr) -> Value:
+        """What a loop runs over; in Ruby ``Patient.due`` are patients."""
+        held = self.evaluator.value(expr)
+        if self.reader.ruby and not held.record and expr.kind in ("attr", "call"):
+            resource = constant([link.name for link in chain(expr)])
+            if self.lexicon.phi_resource(resource):
+                return Value(resource=resource, record=True)
+        return held
 
     def spelled(self, expr: Expr, links: list[Link]) -> None:
         """Record the facts one chain spells, and its helpers, routes and client-sent tenant keys."""
@@ -257,6 +288,8 @@ class Spelling:
                 self.own.questions.add(last.name)
             if len(links) == 1:
                 self.own.calls.append((last.name, expr))
+                if last.name in FILTERS and self.unit.kind == "class" and not any(limits(expr)):
+                    self.own.calls.extend((name, expr) for name in named(expr))
             elif len(links) == 2 and links[0].name in ("self", "this", "cls", "super"):
                 self.own.calls.append((f"self.{last.name}", expr))
             elif len(links) < 4:
@@ -326,11 +359,17 @@ class Spelling:
                 continue
             seen.add(concept)
             fact = self.reader.fact(entry, self.unit, expr, links)
+            if self.unit.kind == "class" and expr.kind == "call":
+                self.limited(expr, [fact])
+                said = " ".join(f":{name}" for name in named(expr)) if self.reader.ruby else ""
+                fact.call = f"{fact.call} {said}".strip()[:100]
             if concept in _DATA:
                 self.query(fact, entry, expr, links, captured, argument=argument, size=size)
             elif concept == "raw-sql":
                 self.sql(fact, links)
-                if not is_statement(fact.text):
+                if not (
+                    is_statement(fact.text) if not self.reader.ruby else fact.dynamic or is_statement(fact.text or "-")
+                ):
                     continue
             elif concept in _ACTING or concept in SINKS:
                 self.handed(fact, entry, links)
@@ -414,11 +453,14 @@ class Spelling:
             both = link.name in ("request", "move", "copy", "rename", "replace", "copyfile", "copytree")
             wanted = entry.acts or ((0, 1) if both else (0,))
             for position, arg in enumerate(args):
-                if arg.name is None and (position in wanted or concept == "eval"):
+                if arg.name is None and (position in wanted or (concept == "eval" and link.name not in _DISPATCH)):
                     values = [arg.value]
                     if arg.value.kind == "dict":  # axios({ url })
                         values = [a.value for a in arg.value.args if a.name in _ACTED_ON]
-                elif arg.name in (_TEMPLATES if concept == "template" else _ACTED_ON):
+                elif (
+                    arg.name in (_TEMPLATES if concept == "template" else _ACTED_ON)
+                    and link.name not in _NAMED_ON_SAVING
+                ):
                     values = [arg.value]
                 else:
                     continue
@@ -427,9 +469,18 @@ class Spelling:
                     if (
                         found.request
                         and not found.inert
-                        and not (concept in ("fetch", "open-redirect") and _fixed_start(value))
+                        and not (concept in ("fetch", "open-redirect") and self.fixed_start(value))
                     ):
                         return True
+        return False
+
+    def fixed_start(self, value: Expr) -> bool:
+        """Whether an address begins with something that is no text of the client's."""
+        if _fixed_start(value):
+            return True
+        leads = value.kind == "fstr" and value.name.startswith("{}") and len(value.items) > 1
+        if leads and value.items[0].kind in ("name", "attr", "call"):
+            return not self.evaluator.value(value.items[0]).request
         return False
 
     def filtered(self, expr: Expr, links: list[Link]) -> None:
@@ -480,6 +531,14 @@ class Spelling:
         """``Patient(**request.data)``, ``create(req.body)``, ``Object.assign(row, req.body)``, ``setattr(row, key, …)``."""
         last = links[-1]
         args = last.args or ()
+        if (
+            last.name == "permit!"
+            and len(links) > 1
+            and (links[-2].key is not None or links[-2].name in ("require", "fetch"))
+        ):
+            held = links[-2].key or (links[-2].args[0].value if links[-2].args else None)
+            self.assigned_whole(expr, links, model_name(held.name) if held is not None and held.kind == "str" else "")
+            return
         if last.name == "setattr" and len(links) == 1 and len(args) == 3:
             if self.evaluator.value(args[1].value).body:
                 self.assigned_whole(expr, links, self._resource_of(args[0].value))
@@ -566,6 +625,10 @@ class Spelling:
     def is_body(self, value: Expr, *, spread: bool, made: bool) -> bool:
         """Whether an argument is a whole request body: spread, or as it came (into a class only where that copies it)."""
         inner = value.items[0] if value.kind == "spread" and value.items else value
+        if self.reader.ruby:  # Rails refuses a bare `params`
+            held = self.evaluator.assigned.get(inner.name, inner) if inner.kind == "name" else inner
+            spelled = {link.name for link in chain(held)} if held.kind in ("call", "attr") else set()
+            return bool(spelled & _EVERYTHING) and self.evaluator.value(inner).body
         if inner.kind not in ("name", "attr", "call"):
             return value.kind == "dict" and any(
                 self.is_body(a.value, spread=a.spread, made=False) for a in value.args if a.spread or a.name is None
@@ -614,6 +677,11 @@ class Spelling:
         fact.scoped = found.scoped or base.scoped or held.scoped or class_rows(links)
         fact.owned = found.owned or base.owned or held.owned
         fact.alone = fact.keyed and found.alone and not base.record and not held.record
+        if self.reader.ruby and links[0].name not in ("?", "params") and not constant([links[0].name]):
+            # current_user.patients.find(…), @ward.patients.find(…): whoever found the owner decided about the rest
+            reached = names(links[:-1])
+            fact.owned = fact.owned or len(links) > 2 or "caller" in self.reader.classify(links)
+            fact.scoped = fact.scoped or any(self.lexicon.tenant_key(_without_current(n)) for n in reached.split("."))
         fact.tainted = found.request
         fact.single, fact.countable = fact.single or found.single, found.countable
         if found.mentions_tenant:
@@ -680,6 +748,11 @@ class Spelling:
     def captured(self, links: list[Link], index: int, *, argument: bool) -> str:
         if index < 0:
             return ""
+        if self.reader.ruby and not argument:
+            return model_name(self._captured(links, subject(links, index, self.lexicon), argument=argument))
+        return self._captured(links, index, argument=argument)
+
+    def _captured(self, links: list[Link], index: int, *, argument: bool) -> str:
         link = links[index]
         if argument:
             return self._resource_of(link.args[0].value) if link.args else ""
@@ -718,7 +791,7 @@ class Spelling:
         return resource_name(pick)
 
     def sql(self, fact: Fact, links: list[Link]) -> None:
-        parsed = sql_of(links, self.evaluator)
+        parsed = clauses_of(links, self.evaluator) if self.reader.ruby else sql_of(links, self.evaluator)
         fact.text, fact.dynamic, fact.tainted = parsed.text, parsed.dynamic, parsed.tainted
         fact.scoped = any(self.lexicon.tenant_key(word) for word in parsed.words)
         if fact.scoped:
@@ -736,6 +809,15 @@ class Spelling:
             name = last.args[0].value.name
         elif last.args is None and len(links) > 1:
             name = last.name
+        if last.name == "permit":
+            name = next(
+                (
+                    a.value.name
+                    for a in last.args or ()
+                    if a.value.kind == "str" and self.lexicon.tenant_key(a.value.name)
+                ),
+                name,
+            )
         name = name.lower().removeprefix("x-").replace("-", "_")
         if not name or not self.lexicon.tenant_key(name) or "caller" in self.reader.classify(links):
             return False
@@ -743,6 +825,11 @@ class Spelling:
         return "request" in self.reader.classify(links) or (
             len(links) + (last.key is not None) > 1 and held.request and (held.body or not held.resource)
         )
+
+
+def _without_current(name: str) -> str:
+    """``current_account`` is the account of the caller."""
+    return name.removeprefix("current_")
 
 
 def _fixed_start(value: Expr) -> bool:

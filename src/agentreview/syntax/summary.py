@@ -38,7 +38,7 @@ _SPRING = re.compile(
 )
 
 Summary = dict[str, Any]
-Row = list[Any]  # [concept, call, line]
+Row = list[Any]  # [concept, call, line], and for a filter of a controller: [..., only, but]
 
 
 def settings_of(path: str, content: bytes) -> Summary:
@@ -100,16 +100,16 @@ def _symbol(analysis: Analysis, unit: Unit) -> Row:
                 and len(members) < 50
             ):
                 members.append(child)
-    facts: dict[tuple[str, str], Row] = {}
+    facts: dict[tuple[str, str, str], Row] = {}
     uses: dict[str, None] = {}
     for member in members:
         for fact in own_and_helpers(analysis, member):
             if fact.concept in CONTROLS:
-                facts.setdefault((fact.concept, fact.call), _row(fact))
+                facts.setdefault((fact.concept, fact.call, f"{fact.only or ''}{fact.but or ''}"), _row(fact))
             elif member.name in ("get_queryset", "filter_queryset", "get_object") and fact.concept == "read":
                 for held, concept in ((fact.scoped, "scope"), (fact.owned, "object-check")):
                     if held:
-                        facts.setdefault((concept, fact.call), [concept, fact.call, fact.line])
+                        facts.setdefault((concept, fact.call, ""), [concept, fact.call, fact.line])
         for one in (member, *called_by(analysis, member)):
             uses.update(dict.fromkeys(imported(analysis, name) for name, _ in analysis.own(one).calls))
     uses.pop("", None)
@@ -151,7 +151,8 @@ def _constants(analysis: Analysis, controls: Any) -> dict[str, Row]:
 
 
 def _row(fact: Fact) -> Row:
-    return [fact.concept, fact.call, fact.line]
+    limits = [sorted(fact.only), sorted(fact.but)] if fact.only or fact.but else []
+    return [fact.concept, fact.call, fact.line, *limits]
 
 
 def _mounts(analysis: Analysis, controls: Any) -> list[Row]:

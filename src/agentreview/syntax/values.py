@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from agentreview.syntax.lexicon import Lexicon, resource_name
 from agentreview.syntax.names import bare_link
 from agentreview.syntax.patterns import Link, chain
-from agentreview.syntax.tree import LITERAL, Expr
+from agentreview.syntax.tree import LITERAL, Arg, Expr
 
 PHI_FIELD, PHI_OBJECT, PHI_NAME, REQUEST_BODY, SECRET = "phi-field", "phi-object", "phi-name", "request-body", "secret"
 
@@ -50,14 +50,35 @@ _PASS_ON = frozenset(
     "first last get one scalar one_or_none next iter map filter slice substring replace split data serialize to_representation inspect "
     "unwrap_or assign fromEntries entries".split()
 )
+# The same in Ruby, whose names mean other things elsewhere (`fetch` there looks into a hash).
+_RUBY_PASS_ON = _PASS_ON | frozenset(
+    "to_s to_str to_json as_json to_h to_hash to_a to_yaml to_xml to_param to_sym attributes serializable_hash pretty_inspect squish chomp "
+    "downcase upcase titleize humanize classify camelize underscore truncate presence dup freeze html_safe raw compact uniq flatten reverse sort take "
+    "to_sentence with_indifferent_access deep_symbolize_keys symbolize_keys stringify_keys permit permit! require expect fetch dig to_unsafe_h "
+    "to_unsafe_hash merge except decode64 urlsafe_decode64 strict_decode64 unpack1 gsub sub tr encode force_encoding unescape decode_www_form_component "
+    "delete_prefix delete_suffix scrub lines chars".split()
+)
+_LOOKS_UP = frozenset({"get"})
+_RUBY_LOOKS_UP = frozenset({"get", "fetch", "dig", "require", "expect"})
+_BODIES = frozenset("body data json POST form get_json".split())
+_RUBY_BODIES = frozenset(
+    "params body read raw_post request_parameters query_parameters inspect to_s to_json as_json to_yaml to_h to_unsafe_h to_unsafe_hash permit!".split()
+)
+_PICKS = frozenset("as_json to_json serializable_hash slice pluck pick values_at".split())
+_SHOWS = re.compile(r"(?:Serializer|Presenter|Decorator|Blueprint|Resource|Representer|Facade)$")  # names its fields
+_HASHES = frozenset(
+    "permit permit! slice except merge to_unsafe_h to_unsafe_hash to_h select reject".split()
+)  # no text
 _RUNS = frozenset(
     "execute exec scalar scalars scalar_one scalar_one_or_none one one_or_none first all unique mappings fetch_one fetch_all first_or_404 one_or_404".split()
 )
 _CLEAR = frozenset(
-    "len bool type isinstance hash id int count exists Boolean typeof hasattr callable sum any all is_valid size length".split()
+    "len bool type isinstance hash id int count exists Boolean typeof hasattr callable sum any all is_valid size length to_i to_f to_d to_date Integer Float".split()
 )
-_URL_MAKERS = frozenset("URL Path PurePath urljoin unquote quote_plus PosixPath Request".split())
-_SAFE_FIELDS = frozenset("id pk uuid ids length count __class__ __name__ size status status_code statusCode".split())
+_URL_MAKERS = frozenset("URL URI Pathname Path PurePath urljoin unquote quote_plus PosixPath Request".split())
+_SAFE_FIELDS = frozenset(
+    "id pk uuid ids length count __class__ __name__ size status status_code statusCode class object_id model_name cache_key".split()
+)
 _SECRET_WORDS = (
     "password",
     "passwd",
@@ -81,6 +102,9 @@ class Evaluator:
     def __init__(self, lexicon: Lexicon, classify: Callable[[list[Link]], frozenset[str]], language: str = "") -> None:
         self.lexicon = lexicon
         self.language = language
+        self.ruby = language == "ruby"
+        self.passes_on = _RUBY_PASS_ON if self.ruby else _PASS_ON
+        self.looks_up = _RUBY_LOOKS_UP if self.ruby else _LOOKS_UP
         self.classify = classify  # concepts (request, caller, redact) a chain spells
         self.env: dict[str, Value] = {}
         self.assigned: dict[str, Expr] = {}  # what each local name was last assigned
@@ -210,8 +234,11 @@ class Evaluator:
             value = replace(
                 value,
                 request=True,
-                body=whole and last in ("body", "data", "json", "POST", "form", "get_json"),
+                body=whole and last in (_RUBY_BODIES if self.ruby else _BODIES),
             )
+            if self.ruby:
+                named = any(link.key is not None for link in links) and last not in ("permit!", "to_unsafe_h")
+                value = replace(value, body=value.body and not named, inert=value.inert or last in _HASHES)
         return value
 
     def _root(self, links: list[Link], depth: int) -> Value:
@@ -338,11 +365,16 @@ class Evaluator:
         name = link.name
         if name in ("items", "entries", "dict", "copy") and value.body:
             return value
-        if name in _CLEAR:
+        if name in _CLEAR or name.endswith("?"):
             chosen = value.request if index else any(self.value(a.value, depth + 1).request for a in args)
             return Value(request=chosen, inert=True)
-        if name == "get" and args and args[0].value.kind == "str" and index:
+        if name in self.looks_up and args and args[0].value.kind == "str" and index:
             return self.part(value, args[0].value.name, name)
+        if self.ruby and value.record and name in _PICKS:
+            chosen_fields = list(_picked(args))
+            if chosen_fields:
+                parts = [self._field(value, one, [link, link], 1) for one in chosen_fields]
+                return Value(labels=frozenset(label for part in parts for label in part.labels), request=value.request)
         inner = [self.value(a.value, depth + 1) for a in args]
         if index and name in _RUNS:  # session.scalar(select(Patient)), result.scalar_one()
             rows = value if value.record else next((v for v in inner if v.record), None)
@@ -350,14 +382,16 @@ class Evaluator:
                 return rows
         passed = self._union(inner)
         if name[:1].isupper():  # a class: a form, serializer or record made from the arguments
-            resource = resource_name(name)
+            resource = resource_name(name) if not (self.ruby and _SHOWS.search(name)) else ""
             record = self.lexicon.phi_resource(resource)
             return Value(
                 resource=resource, record=record, labels=frozenset(), request=passed.request, caller=passed.caller
             )
-        if name in _PASS_ON:
+        if name in self.passes_on:
             if index == 0:
                 return passed
+            if self.ruby and not value.record:  # Base64.decode64(params[:rows])
+                return self._union([value, passed])
             if value.record and name in (
                 "first",
                 "last",
@@ -480,6 +514,15 @@ def _secret(name: str) -> bool:
             )
         )
     )
+
+
+def _picked(args: tuple[Arg, ...]) -> Iterator[str]:
+    """Ruby: the fields that ``as_json(only: %i[id name])`` and ``slice(:id, :name)`` name."""
+    for arg in args:
+        if arg.name == "only":
+            yield from (i.name for i in (arg.value, *arg.value.items) if i.kind == "str")
+        elif arg.name is None and arg.value.kind == "str":
+            yield arg.value.name
 
 
 def _flagged(expr: Expr) -> bool:
