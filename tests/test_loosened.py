@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from agentreview.policies.loosened import ACCESS, INPUT, losses
+from agentreview.policies.loosened import losses
+from agentreview.policies.loss import ACCESS, INPUT
 from agentreview.syntax.parse import NotReviewed, parse_source
+from engine import change, introduced
 
 
 def lost(before: str, after: str, path: str = "app/x.py") -> list[tuple[str, str]]:
@@ -116,3 +118,97 @@ def test_a_validator_with_a_refusal_less_is_told_unless_it_calls_something_new()
     assert (INPUT, "raise ValueError('private')") in lost(before, after)
     moved = "def validate_host(h):\n    refuse_private(h)\n    if not h:\n        raise ValueError('x')\n"
     assert lost(before, moved) == []
+
+
+# -- guards by their names -----------------------------------------------------------------------------------------
+
+GO = """package cmd
+
+func (a *App) GetBounces(c echo.Context) error {{
+	subID := getID(c)
+{}	out, err := a.core.QueryBounces(subID)
+	if err != nil {{
+		return err
+	}}
+	return c.JSON(200, out)
+}}
+"""
+GO_CHECK = """	if err := a.hasSubPerm(auth.GetUser(c), subID); err != nil {
+		return err
+	}
+"""
+TS = """
+export async function setRetention(input, ctx) {{
+  {}
+  return await save(input.projectId, input.retention);
+}}
+"""
+
+
+def test_a_check_nobody_told_us_about_is_known_by_its_name_and_by_what_follows_it():
+    assert lost(GO.format(GO_CHECK), GO.format(""), "cmd/bounce.go") == [(ACCESS, "hasSubPerm(…)")]
+
+
+def test_a_check_that_throws_by_its_name_is_missed_when_it_goes():
+    check = "throwIfNoEntitlement({ entitlement: 'retention', user: ctx.user });"
+    assert lost(TS.format(check), TS.format(""), "src/r.ts") == [(ACCESS, "throwIfNoEntitlement(…)")]
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        "  throwIfNoEntitlement({ user: ctx.user, entitlement: 'x' });",
+        "  logger.info('x');\n  throwIfNoEntitlement(ctx);",
+    ],
+    ids=["reworded", "moved down"],
+)
+def test_a_check_that_is_still_called_is_no_loss(after):
+    before = TS.format("throwIfNoEntitlement({ entitlement: 'retention', user: ctx.user });")
+    assert lost(before, TS.format(after), "src/r.ts") == []
+
+
+def test_a_question_that_decides_nothing_is_no_guard():
+    before = "def page(user):\n    shown = is_admin(user)\n    return render(shown)\n"
+    assert lost(before, "def page(user):\n    return render(True)\n") == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "name"),
+    [
+        ("def f(log, uri):\n    log.info(redact(uri))\n", "def f(log, uri):\n    log.info(uri)\n", "redact"),
+        (
+            "def save(row, body):\n    row.key = encrypt(body.secret)\n    row.save()\n",
+            "def save(row, body):\n    row.key = body.secret\n    row.save()\n",
+            "encrypt",
+        ),
+    ],
+)
+def test_a_value_that_is_no_longer_wrapped_and_still_used_is_told(before, after, name):
+    assert (INPUT, f"{name}(…)") in lost(before, after)
+
+
+def test_a_value_that_is_wrapped_by_something_else_now_or_gone_is_not():
+    before = "def f(log, uri):\n    log.info(redact(uri))\n"
+    assert lost(before, "def f(log, uri):\n    log.info(scrub_query(uri))\n") == []
+    assert lost(before, "def f(log, uri):\n    log.info('called')\n") == []
+
+
+def test_a_list_that_was_limited_to_what_the_user_may_and_no_longer_is():
+    before = "def create(user, wanted):\n    ids = user.filter_lists_by_perm(wanted)\n    return make(ids)\n"
+    after = "def create(user, wanted):\n    ids = wanted\n    return make(ids)\n"
+    assert lost(before, after) == [(ACCESS, "filter_lists_by_perm(…)")]
+
+
+def test_masking_that_is_switched_off_in_a_configuration_object_is_told():
+    before = "Sentry.init({ integrations: [Sentry.replay({ maskAllText: true, blockAllMedia: true })] });\n"
+    after = "Sentry.init({ integrations: [Sentry.replay({ maskAllText: true })] });\n"
+    assert (INPUT, "blockAllMedia of replay(…)") in lost(before, after, "src/i.ts")
+
+
+def test_a_guard_that_moved_to_another_function_of_the_change_is_silent():
+    helper = "def load(user, pk):\n    ensure_member(user, pk)\n    return rows(pk)\n"
+    before = "def show(user, pk):\n    ensure_member(user, pk)\n    return render(rows(pk))\n"
+    after = "def show(user, pk):\n    return render(load(user, pk))\n\n\n" + helper
+    assert introduced(change("app/x.py", before, after), rule="conduct.check-removed") == []
+    alone = before.replace("    ensure_member(user, pk)\n", "")
+    assert introduced(change("app/x.py", before, alone), rule="conduct.check-removed") != []

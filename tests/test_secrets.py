@@ -116,6 +116,7 @@ def test_each_family_is_found_on_its_line(family):
         "-----BEGIN PUBLIC KEY-----",
         'label = "Enter your password"',
         '"api_keys": "API-Schlüssel",',
+        'out.append("GW_ACCESS_TOKEN=").append(clean(credentials.getId())).append("x");',
         '"add_api_key": "APIキーを追加",',
     ],
 )

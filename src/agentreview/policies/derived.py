@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from agentreview.facts import Facts
-from agentreview.policies.loosened import own_statements
+from agentreview.policies.guards import own_statements
 from agentreview.syntax.facts import Fact
 from agentreview.syntax.lexicon import flat
 from agentreview.syntax.tree import Arg, Expr, expressions, subexpressions

@@ -8,9 +8,9 @@ from agentreview.facts import AutomaticAudit, Facts
 from agentreview.globs import matches as path_matches
 from agentreview.policies.claims import View
 from agentreview.policies.derived import only_derived
+from agentreview.policies.guards import own_statements
 from agentreview.policies.lines import is_trail
 from agentreview.policies.load import Check, Policy
-from agentreview.policies.loosened import own_statements
 from agentreview.syntax.facts import Endpoint, Fact
 from agentreview.syntax.patterns import glob
 from agentreview.syntax.queries import NUMBERS

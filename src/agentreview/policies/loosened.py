@@ -13,9 +13,10 @@ from collections import Counter
 from collections.abc import Iterator
 
 from agentreview.policies.filtered import narrowed
+from agentreview.policies.guards import called_anew, calls_of, own_statements, taken_away
 from agentreview.policies.loss import ACCESS, INPUT, Loss
 from agentreview.syntax.patterns import chain
-from agentreview.syntax.tree import Expr, Module, Stmt, Unit, expressions, statements, subexpressions
+from agentreview.syntax.tree import Expr, Module, Stmt, Unit
 
 _ABOUT_ACCESS = re.compile(
     r"perm(?!anent)|role|admin|owner|author(?!s?_name)|staff|superuser|member|tenant|organi[sz]ation|workspace|\buser\b|current_?user|\bsession\b|login|guest|scope|polic|\bacl\b|internal|privilege|allowed_?to|\bcan[A-Z_]|is_?(?:self|me)\b",
@@ -35,11 +36,12 @@ _BOUNDARY = re.compile(
 )
 # Keywords that protect when they are on.
 _PROTECTING = {
-    "autoescape": INPUT, "hide_parameters": INPUT, "httponly": INPUT, "httpOnly": INPUT, "secure": INPUT, "escape": INPUT, "sanitize": INPUT,
+    "SameSite": INPUT, "sameSite": INPUT, "samesite": INPUT, "same_site": INPUT, "Secure": INPUT, "HttpOnly": INPUT, "autoescape": INPUT, "hide_parameters": INPUT, "httponly": INPUT, "httpOnly": INPUT, "secure": INPUT, "escape": INPUT, "sanitize": INPUT,
     "mask": INPUT, "redact": INPUT, "strict": INPUT, "verify_signature": INPUT, "verify_exp": INPUT, "read_only": ACCESS, "readOnly": ACCESS,
     "check_permissions": ACCESS, "permission_required": ACCESS, "permission": ACCESS, "permissions": ACCESS, "permission_classes": ACCESS,
     "raise_exception": ACCESS, "login_required": ACCESS, "requires_auth": ACCESS, "auth": ACCESS, "dependencies": ACCESS,
 }  # fmt: skip
+_HIDES = re.compile(r"(?:mask|block|redact|scrub|hide)_?(?:all|every|text|inputs?|media|values?)", re.IGNORECASE)
 # A row that has to belong to another: ``comment.task_id != task.id``.
 _SAME_ROW = re.compile(
     r"[\w.]*\b\w*(?:[iI][dD]|_id|[uU]uid|owner|Owner)\b\s*(?:!==?|<>|is not)\s*[\w.]*\b\w*(?:[iI][dD]|_id|[uU]uid|owner|Owner)\b"
@@ -65,6 +67,7 @@ def losses(before: Module, old: Unit, after: Module, new: Unit) -> Iterator[Loss
     yield from _conditions(before, old, after, new)
     yield from _refusals(before, old, after, new)
     yield from _arguments(old, new)
+    yield from taken_away(before, old, after, new)
     yield from _switches(before, old, after, new)
     yield from _lists(before, old, after, new)
     yield from _narrowing(old, new)
@@ -97,17 +100,6 @@ def vanished(before: Module, after: Module) -> Iterator[tuple[Unit, Loss]]:
             text = before.source[unit.start : unit.end]
             if _MASKS.search(text) and len(_MASKS.findall(text)) >= 2:
                 yield unit, Loss(INPUT, "the masking in", unit.name, unit.header_line or unit.line)
-
-
-def own_statements(unit: Unit) -> Iterator[Stmt]:
-    """Statements of a unit and of the anonymous functions in it, bounded."""
-    stack = [unit]
-    for _ in range(400):
-        if not stack:
-            return
-        node = stack.pop()
-        yield from statements(node.body)
-        stack.extend(child for child in node.children if child.anonymous)
 
 
 def _text(module: Module, node: Expr | Stmt) -> str:
@@ -225,21 +217,7 @@ def _size(unit: Unit) -> int:
     return sum(1 for _ in own_statements(unit))
 
 
-def called_anew(old: Unit, new: Unit) -> bool:
-    """Whether the unit calls something by a name it did not call before: what is gone may be in there."""
-    return bool({name for name, _ in _calls(new)} - {name for name, _ in _calls(old)})
-
-
 # -- arguments, switches, lists ----------------------------------------------------------------------------------
-
-
-def _calls(unit: Unit) -> list[tuple[str, Expr]]:
-    out = []
-    sources = [e for stmt in own_statements(unit) for e in expressions(stmt)]
-    for source in (*unit.decorators, *sources):
-        for sub in subexpressions(source):
-            out.extend([(chain(sub)[-1].name, sub)] if sub.kind == "call" else [])
-    return out[:2000]
 
 
 def _arguments(old: Unit, new: Unit) -> Iterator[Loss]:
@@ -255,7 +233,7 @@ def _arguments(old: Unit, new: Unit) -> Iterator[Loss]:
 
 def _asked(unit: Unit) -> dict[str, list[Expr]]:
     out: dict[str, list[Expr]] = {}
-    for name, call in _calls(unit):
+    for name, call in calls_of(unit):
         if _ASKS.search(name) and not name[:1].isupper():
             out.setdefault(name, []).append(call)
     return out
@@ -267,24 +245,29 @@ def _arity(call: Expr) -> int:
 
 def _switches(before: Module, old: Unit, after: Module, new: Unit) -> Iterator[Loss]:
     had, has = _protected(before, old), _protected(after, new)
-    count_old, count_new = Counter(n for n, _ in _calls(old)), Counter(n for n, _ in _calls(new))
+    count_old, count_new = Counter(n for n, _ in calls_of(old)), Counter(n for n, _ in calls_of(new))
     for key, lines in had.items():
         callee, keyword = key
         if len(has.get(key, ())) < len(lines) and 0 < count_old[callee] <= count_new[callee]:
-            yield Loss(_PROTECTING[keyword], "the protection", f"{keyword} of {callee}(…)", lines[0])
+            yield Loss(protects(keyword), "the protection", f"{keyword} of {callee}(…)", lines[0])
 
 
 def _protected(module: Module, unit: Unit) -> dict[tuple[str, str], list[int]]:
     out: dict[tuple[str, str], list[int]] = {}
-    for name, call in _calls(unit):
+    for name, call in calls_of(unit):
         pairs = list(call.args)
         for arg in call.args:
             if arg.value.kind == "dict":
                 pairs.extend(arg.value.args)
         for arg in pairs:
-            if arg.name in _PROTECTING and not _OFF.match(_text(module, arg.value)):
+            if arg.name and protects(arg.name) and not _OFF.match(_text(module, arg.value)):
                 out.setdefault((name, arg.name), []).append(arg.value.line)
     return out
+
+
+def protects(keyword: str) -> str:
+    """What a keyword protects when it is on: ``access``, ``input``, or "" for one that does not."""
+    return _PROTECTING.get(keyword, "") or (INPUT if _HIDES.match(keyword) else "")
 
 
 def _lists(before: Module, old: Unit, after: Module, new: Unit) -> Iterator[Loss]:
@@ -326,7 +309,7 @@ def _named_lists(module: Module, unit: Unit) -> dict[str, tuple[frozenset[str], 
             and stmt.targets[0].kind in ("name", "attr")
         ):
             put(stmt.targets[0].name, stmt.value)
-    for name, call in _calls(unit):
+    for name, call in calls_of(unit):
         if name == "UseGuards":
             plain = [a.value for a in call.args]
             if plain:
@@ -347,8 +330,8 @@ _NARROWS = frozenset("pick omit strict only permit exclude".split())
 def _narrowing(old: Unit, new: Unit) -> Iterator[Loss]:
     """``schema(UserInput.pick({name}))`` that became ``schema(UserInput)``: more may come in than before."""
     had, has = _narrowed(old), _narrowed(new)
-    still = {chain(call)[0].name for _, call in _calls(new)} | {
-        a.value.name for _, call in _calls(new) for a in call.args if a.value.kind == "name"
+    still = {chain(call)[0].name for _, call in calls_of(new)} | {
+        a.value.name for _, call in calls_of(new) for a in call.args if a.value.kind == "name"
     }
     for (root, name), lines in had.items():
         if root[:1].isupper() and len(has.get((root, name), ())) < len(lines) and root in still:
@@ -359,7 +342,7 @@ def _narrowing(old: Unit, new: Unit) -> Iterator[Loss]:
 
 def _narrowed(unit: Unit) -> dict[tuple[str, str], list[int]]:
     out: dict[tuple[str, str], list[int]] = {}
-    for name, call in _calls(unit):
+    for name, call in calls_of(unit):
         if name in _NARROWS:
             out.setdefault((chain(call)[0].name, name), []).append(call.line)
     return out
@@ -387,7 +370,7 @@ def _predicates(old: Unit, new: Unit) -> Iterator[Loss]:
 
 def _keys(unit: Unit) -> dict[str, list[int]]:
     out: dict[str, list[int]] = {}
-    for name, call in _calls(unit):
+    for name, call in calls_of(unit):
         if name not in _QUERIES:
             continue
         for arg in call.args:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from agentreview.model import Claim, Evidence, FileChange, Hit, Hunk
 from agentreview.policies.claims import View, fill
+from agentreview.policies.guards import calls_of
 from agentreview.policies.load import Check, Policy
 from agentreview.policies.loosened import losses, vanished
 from agentreview.policies.paths import path_classes
@@ -114,6 +115,9 @@ def _units(policy: Policy, check: Check, change: FileChange, before: View, after
         # A new call that is given the caller, or asks by its name, may be the same check in other words: advice then.
         fresh = _asked(after, new) - _asked(before, unit)
         asked = bool(fresh)
+        tamed = (
+            any(_TAMES.search(name) for name in _called(new) - _called(unit)) if "sanitize" in check.concepts else False
+        )
         for concept in check.concepts:
             gone = _missing(concept, old_own, new_own)
             if gone is None or _reach(concept, after, new) >= _reach(concept, before, unit):
@@ -122,6 +126,8 @@ def _units(policy: Policy, check: Check, change: FileChange, before: View, after
                 continue
             if concept == "sanitize" and _other_sink(old_own, new_own):
                 continue
+            if gone.framework == "comparison" and _asking(new_own) >= _asking(old_own):
+                continue  # the caller is compared with something else now
             if (
                 concept == "validate"
                 and id(new) not in after.analysis.endpoints
@@ -137,7 +143,8 @@ def _units(policy: Policy, check: Check, change: FileChange, before: View, after
             said += concept
             # One of several ways to verify went; whether what is left is enough is a question.
             left = concept == "token-check" and any(f.concept == concept and f.call == gone.call for f in new_own)
-            yield Removal(_claim(policy, check, change, before, after, unit, new, gone, asked=asked or left), concept)
+            perhaps = asked or left or (tamed and concept == "sanitize")
+            yield Removal(_claim(policy, check, change, before, after, unit, new, gone, asked=perhaps), concept)
         if (
             "scope" in check.concepts
             and _limited(new_own) < _limited(old_own)
@@ -206,6 +213,13 @@ def _hook(policy: Policy, check: Check, change: FileChange, before: View, after:
             return
 
 
+_TAMES = re.compile(r"(?i)safe|saniti|valid|clean|escape|allow|trusted|encod|confine")
+
+
+def _called(unit: Unit) -> set[str]:
+    return {name for name, _ in calls_of(unit)}
+
+
 _STRONG = re.compile(
     r"authori[sz]|permi|^is_?same|^(?:check|ensure|assert|require|verify|enforce)_?[A-Z_a-z]|can[A-Z_]|^can$|access|guard|owner",
     re.IGNORECASE,
@@ -260,6 +274,10 @@ def _missing(concept: str, old: list[Fact], new: list[Fact]) -> Fact | None:
 
 def _questions(facts: list[Fact]) -> int:
     return sum(f.concept in ("object-check", "membership", "scope") for f in facts)
+
+
+def _asking(facts: list[Fact]) -> int:
+    return sum(f.concept in ("object-check", "membership") for f in facts)
 
 
 def _limited(facts: list[Fact]) -> int:

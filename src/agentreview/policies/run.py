@@ -95,7 +95,7 @@ def review_changes(
     )
     for result in results:
         claims.extend(c for c in result.claims if not (tested and c.claim.rule in untested))
-    claims.extend(_not_moved(results))
+    claims.extend(_not_moved(results, changes))
     skipped = [Skipped(path=c.path, reason="excluded", detail=_by(c.path, engine.config.exclude)) for c in excluded]
     skipped.extend(r.skipped for r in results if r.skipped is not None)
     failed = tuple((r.path, r.failed) for r in results if r.failed)
@@ -112,7 +112,7 @@ def _guards(engine: Engine) -> tuple[Policy, ...]:
     return tuple(p for p in kept if p not in engine.policies and engine.guard.level(p.id) is not Level.OFF)
 
 
-def _not_moved(results: Sequence[FileResult]) -> list[Claimed]:
+def _not_moved(results: Sequence[FileResult], changes: Sequence[FileChange]) -> list[Claimed]:
     """Keep removals whose control did not turn up elsewhere in the change."""
     before: Counter[str] = Counter()
     after: Counter[str] = Counter()
@@ -124,7 +124,7 @@ def _not_moved(results: Sequence[FileResult]) -> list[Claimed]:
     seen: Counter[tuple[str, str, str, str]] = Counter()
     for result in results:
         for removal in result.removals:
-            if _moved(removal, before, after):
+            if _moved(removal, before, after) or _named_elsewhere(removal, changes):
                 continue
             claim = removal.claim
             key = (claim.rule, claim.path, claim.unit, claim.identity)
@@ -136,6 +136,15 @@ def _not_moved(results: Sequence[FileResult]) -> list[Claimed]:
             ):
                 out.append(Claimed(claim, seen[key], existing=False))
     return out
+
+
+def _named_elsewhere(removal: Removal, changes: Sequence[FileChange]) -> bool:
+    """Whether a guard that is known by its name alone is called as often in the whole change as before."""
+    kind, _, name = removal.concept.partition(":")
+    if kind != "guard":
+        return False
+    call = f"{name}(".encode()
+    return sum((c.after or b"").count(call) for c in changes) >= sum((c.before or b"").count(call) for c in changes)
 
 
 def _moved(removal: Removal, before: Counter[str], after: Counter[str]) -> bool:

@@ -40,7 +40,7 @@ _PLACEHOLDER = re.compile(
     rf"{_STAND_IN.pattern}|"
     r"^(?:test|fake|mock|secret|password|token|none|null|undefined|true|false|admin|root|postgres|default)[\w-]{0,12}$|^(.)\1+$|^[-_ .]*[a-z]+(?:[-_ .:/][a-z]+)*[-_ .:]*$|^[A-Z]+(?:_[A-Z]+)*$|^/|^https?://[^:@]*$|^(?:12345|abcdef|qwerty)"
 )
-_CODE_VALUE = re.compile(r"^[A-Za-z_$][\w$]*(?:\.[\w$]+)+\(?|^[A-Za-z_]\w*\(|^\w+\[")
+_CODE_VALUE = re.compile(r"^\)[.,;)+]|^[A-Za-z_$][\w$]*(?:\.[\w$]+)+\(?|^[A-Za-z_]\w*\(|^\w+\[")
 _LOCKFILES = re.compile(
     r"(?:^|/)(?:package-lock\.json|yarn\.lock|pnpm-lock\.yaml|poetry\.lock|uv\.lock|Pipfile\.lock|Cargo\.lock|go\.sum|composer\.lock|Gemfile\.lock)$"
 )

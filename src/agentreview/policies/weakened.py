@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from agentreview.policies.loosened import called_anew, own_statements
+from agentreview.policies.guards import called_anew, own_statements
 from agentreview.policies.loss import Loss
 from agentreview.syntax.patterns import chain
 from agentreview.syntax.tree import Expr, Module, Unit, expressions, subexpressions

@@ -1,0 +1,167 @@
+"""Guards by their names: a check that nothing in the framework files spells, and a wrapper that hid or disarmed a value.
+
+Projects call their checks what they like, but they call them something that says so: ``throwIfNoEntitlement``,
+``hasSubPerm``, ``validateQueryTables``, ``FilterListsByPerm``. What counts is that one stood in a function, decided there
+(it throws by its name, or a refusal follows it), and is gone while the function is still there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from agentreview.policies.loss import ACCESS, INPUT, Loss
+from agentreview.syntax.patterns import chain
+from agentreview.syntax.tree import Expr, Module, Stmt, Unit, expressions, statements, subexpressions
+
+_THROWS = re.compile(
+    r"^_*(?:(?:throw|raise|abort|deny|forbid|fail|reject|refuse)_?(?i:if|unless|when|without|not?)|(?:check|ensure|assert|require|verify|enforce|authori[sz]e|must|validate|guard)(?=$|[A-Z_]))"
+)
+_ANSWERS = re.compile(
+    r"^_*(?:has|can|may|is|user_?(?:has|can|is)|check|ensure|verify|validate|authori[sz]e)_?(?=$|[A-Z_a-z])|(?i:perm(?!anent)|authori[sz]ed|allowed|accessible)"
+)
+_ABOUT = re.compile(
+    r"(?i)perm(?!anent)|authori[sz]|access|entitle|role|owner|member|tenant|admin|allowed|polic[yi]|scope|privilege|grant|^_*can(?=[A-Z_])|^_*may(?=[A-Z_])"
+)
+_LIMITS = re.compile(
+    r"(?i)by_?(?:perm|access|role|user|tenant|org|owner)|(?:permitted|accessible|visible|allowed)_?(?:for|to|by|only)?"
+)
+_WRAPS = re.compile(
+    r"(?i)^_*(?:redact|mask|scrub|obfuscate|anonymi[sz]e|de_?identify|pseudonymi[sz]e|encrypt|saniti[sz]e|escape|quote)"
+)
+_SAFE = re.compile(r"(?i)safe|saniti|valid|clean|escape|allow|trusted|encod|confine|redact|mask|scrub|encrypt|summar")
+_REFUSAL = re.compile(
+    r"\braise\b|\bthrow\b|\breturn\b[^;]*\b(?:[eE]rr\w*|false|False|None|null|nil)\b|return;?\s*$|\b4(?:0[0134]|22)\b|(?i:forbid|unauthor|denied|abort|reject|redirect)|\bnext\("
+)
+
+
+def taken_away(before: Module, old: Unit, after: Module, new: Unit) -> Iterator[Loss]:
+    """Named checks that decided in the unit and are gone from it, and values that are no longer wrapped."""
+    if old.kind == "class":
+        return
+    had, has = _named(old), _named(new)
+    fresh = set(has) - set(had)
+    asks = any(_THROWS.search(name) or _ABOUT.search(name) or _SAFE.search(name) for name in fresh)
+    smaller = _size(new) * 2 < _size(old)  # most of it is gone: perhaps what was guarded is, too
+    deciding = _deciding(before, old)
+    for name, found in had.items():
+        if len(has.get(name, ())) >= len(found):
+            continue
+        line = found[0].line
+        about = ACCESS if _ABOUT.search(name) else INPUT
+        if name in deciding:
+            yield Loss(
+                about,
+                "the check",
+                f"{name}(…)",
+                deciding[name],
+                sure=about == ACCESS and not asks and not smaller,
+                concept=f"guard:{name}",
+            )
+        elif _WRAPS.search(name) and not any(_WRAPS.search(n) or _SAFE.search(n) for n in fresh):
+            text = after.source[new.body[0].start : new.end] if new.body else ""
+            bare = next((c for c in found if c.args and _still(before, c.args[0].value, text)), None)
+            if bare is not None:
+                yield Loss(
+                    INPUT,
+                    "what hid or disarmed a value:",
+                    f"{name}(…)",
+                    bare.line,
+                    sure=not smaller,
+                    concept=f"guard:{name}",
+                )
+        elif _LIMITS.search(name) and _ABOUT.search(name):
+            yield Loss(ACCESS, "the limit", f"{name}(…)", line, sure=not asks and not smaller, concept=f"guard:{name}")
+
+
+def _still(module: Module, value: Expr, text: str) -> bool:
+    """Whether what was wrapped is still used, by its own text: long enough to be more than a common word."""
+    said = module.source[value.start : value.end].strip()
+    return (
+        value.kind in ("name", "attr", "sub", "call")
+        and len(said) > 2
+        and re.search(rf"(?<![\w.]){re.escape(said)}(?!\w)", text) is not None
+    )
+
+
+def _named(unit: Unit) -> dict[str, list[Expr]]:
+    out: dict[str, list[Expr]] = {}
+    for name, call in calls_of(unit):
+        if (
+            _THROWS.search(name)
+            or _ANSWERS.search(name)
+            or _ABOUT.search(name)
+            or _WRAPS.search(name)
+            or _SAFE.search(name)
+            or _LIMITS.search(name)
+        ):
+            out.setdefault(name, []).append(call)
+    return out
+
+
+def _deciding(module: Module, unit: Unit) -> dict[str, int]:
+    """Callees that decide whether the function goes on, with the line: they stand alone and throw by their name, are asked
+    in the condition of a refusal, or fill the variable that the next one asks.
+    """
+    out: dict[str, int] = {}
+    filled: dict[str, str] = {}
+    for stmt in own_statements(unit):
+        called = [
+            (chain(e)[-1].name, e.line)
+            for source in expressions(stmt)
+            for e in subexpressions(source)
+            if e.kind == "call"
+        ]
+        if stmt.kind == "expr":
+            out.update({name: line for name, line in called[:1] if _THROWS.search(name)})
+        elif stmt.kind == "assign":
+            asked = [name for name, _ in called if _THROWS.search(name) or _ANSWERS.search(name)]
+            for target in stmt.targets:
+                for part in subexpressions(target):
+                    if part.kind == "name":
+                        filled[part.name] = asked[0] if asked else ""
+        elif stmt.kind == "if" and stmt.value is not None and _refuses(module, stmt):
+            out.update({name: line for name, line in called if _THROWS.search(name) or _ANSWERS.search(name)})
+            for part in subexpressions(stmt.value):
+                if part.kind == "name" and filled.get(part.name):
+                    out.setdefault(filled[part.name], stmt.line)
+        elif stmt.kind == "return" and called and _ABOUT.search(called[0][0]) and _THROWS.search(called[0][0]):
+            out.update(dict(called[:1]))
+    return out
+
+
+def _refuses(module: Module, stmt: Stmt) -> bool:
+    if not stmt.body or len(stmt.body) > 4:
+        return False
+    last = stmt.body[-1]
+    return _REFUSAL.search(" ".join(module.source[last.start : last.end].split())[:300]) is not None
+
+
+def _size(unit: Unit) -> int:
+    return sum(1 for _ in own_statements(unit))
+
+
+def own_statements(unit: Unit) -> Iterator[Stmt]:
+    """Statements of a unit and of the anonymous functions in it, bounded."""
+    stack = [unit]
+    for _ in range(400):
+        if not stack:
+            return
+        node = stack.pop()
+        yield from statements(node.body)
+        stack.extend(child for child in node.children if child.anonymous)
+
+
+def calls_of(unit: Unit) -> list[tuple[str, Expr]]:
+    """Every call of a unit and of its decorators, by the last name of its callee; bounded."""
+    out = []
+    sources = [e for stmt in own_statements(unit) for e in expressions(stmt)]
+    for source in (*unit.decorators, *sources):
+        for sub in subexpressions(source):
+            out.extend([(chain(sub)[-1].name, sub)] if sub.kind == "call" else [])
+    return out[:2000]
+
+
+def called_anew(old: Unit, new: Unit) -> bool:
+    """Whether the unit calls something by a name it did not call before: what is gone may be in there."""
+    return bool({name for name, _ in calls_of(new)} - {name for name, _ in calls_of(old)})
