@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from agentreview.model import Hit
 from agentreview.policies.loosened import losses
 from agentreview.policies.loss import ACCESS, INPUT
 from agentreview.syntax.parse import NotReviewed, parse_source
-from engine import change, introduced
+from engine import change, introduced, reviewed
 
 
 def lost(before: str, after: str, path: str = "app/x.py") -> list[tuple[str, str]]:
@@ -212,3 +213,11 @@ def test_a_guard_that_moved_to_another_function_of_the_change_is_silent():
     assert introduced(change("app/x.py", before, after), rule="conduct.check-removed") == []
     alone = before.replace("    ensure_member(user, pk)\n", "")
     assert introduced(change("app/x.py", before, alone), rule="conduct.check-removed") != []
+
+
+def test_a_check_at_the_edge_is_sure_and_one_of_a_form_is_a_question():
+    code = "def send(client, hook):\n    {}\n    return client.post(hook.url)\n"
+    for check, hit in (("validate_url(hook.url)", Hit.VIOLATION), ("validate_form(hook)", Hit.SUSPECT)):
+        before, after = code.format(check), code.format("pass")
+        found = [c.claim for c in reviewed(change("app/x.py", before, after)).claims if "guard" in c.claim.rule]
+        assert [c.hit for c in found] == [hit], check

@@ -23,6 +23,9 @@ _ANSWERS = re.compile(
 _ABOUT = re.compile(
     r"(?i)perm(?!anent)|authori[sz]|access|entitle|role|owner|member|tenant|admin|allowed|polic[yi]|scope|privilege|grant|^_*can(?=[A-Z_])|^_*may(?=[A-Z_])"
 )
+_EDGE = re.compile(
+    r"(?i)ur[il]|path|host|ssrf|origin|signature|csrf|token|sql|quer|html|xss|redirect|upload|nonce|captcha|recaptcha"
+)
 _LIMITS = re.compile(
     r"(?i)by_?(?:perm|access|role|user|tenant|org|owner)|(?:permitted|accessible|visible|allowed)_?(?:for|to|by|only)?"
 )
@@ -50,14 +53,8 @@ def taken_away(before: Module, old: Unit, after: Module, new: Unit) -> Iterator[
         line = found[0].line
         about = ACCESS if _ABOUT.search(name) else INPUT
         if name in deciding:
-            yield Loss(
-                about,
-                "the check",
-                f"{name}(…)",
-                deciding[name],
-                sure=about == ACCESS and not asks and not smaller,
-                concept=f"guard:{name}",
-            )
+            sure = (about == ACCESS or _EDGE.search(name) is not None) and not asks and not smaller
+            yield Loss(about, "the check", f"{name}(…)", deciding[name], sure=sure, concept=f"guard:{name}")
         elif _WRAPS.search(name) and not any(_WRAPS.search(n) or _SAFE.search(n) for n in fresh):
             text = after.source[new.body[0].start : new.end] if new.body else ""
             bare = next((c for c in found if c.args and _still(before, c.args[0].value, text)), None)

@@ -60,5 +60,5 @@ def _explained(text: str, mark: re.Match[str]) -> bool:
     if mark["eslint"]:  # its rules are words too; a reason stands behind two hyphens
         return len(_WORD.findall(text.partition("--")[2])) >= 3
     reason = re.split(r"--|\s[-\u2013\u2014]\s|:\s|\bbecause\b|#|//", rest, maxsplit=1)
-    words = _WORD.findall(reason[-1]) if len(reason) > 1 else _WORD.findall(re.sub(_RULE, "", rest))
+    words = _WORD.findall(reason[-1]) if len(reason) > 1 else _WORD.findall(_RULE.sub("", rest))
     return named and len(words) >= 3
