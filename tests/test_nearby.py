@@ -313,3 +313,43 @@ def test_a_model_whose_changes_are_audited_records_no_read(repo):
     repo.commit({"clinic/models.py": MODELS})
     repo.stage({"clinic/views.py": VIEW.format(model="Patient")})
     assert "hipaa.audit-phi-read" in rules(repo, "clinic/views.py")
+
+
+TRAILS = {
+    "signals": "from django.db import models\nimport auditlog\n\n\n@auditlog.register()\nclass Encounter(models.Model):\n    x = 1\n",
+    "history": "from django.db import models\nimport simple_history\n\n\nclass Encounter(models.Model):\n    x = 1\n\n\nsimple_history.register(Encounter)\n",
+    "continuum": "class Encounter(Base):\n    __versioned__ = {}\n",
+    "triggers": "import pghistory\nfrom django.db import models\n\n\n@pghistory.track()\nclass Encounter(models.Model):\n    x = 1\n",
+    "revisions": "from django.db import models\nimport reversion\n\n\n@reversion.register()\nclass Encounter(models.Model):\n    x = 1\n",
+}
+CLOSE = """
+from clinic.models import Encounter
+
+
+def close(org, pk):
+    row = Encounter.objects.get(pk=pk, org=org)
+    row.status = "closed"
+    row.save()
+
+
+def close_all(org):
+    Encounter.objects.filter(org=org).update(status="closed")
+"""
+
+
+@pytest.mark.parametrize(
+    ("trail", "one", "many"),
+    [
+        ("signals", False, True),
+        ("history", False, True),
+        ("continuum", False, True),
+        ("triggers", False, False),
+        ("revisions", True, True),  # only inside of a revision, which nobody opens here
+    ],
+)
+def test_what_a_library_records_by_itself_needs_no_event(repo, trail, one, many):
+    repo.commit({"clinic/models.py": TRAILS[trail]})
+    repo.stage({"clinic/services.py": CLOSE})
+    verdict = judge_index(open_repository(str(repo.path)), fresh=True)
+    audit = {f.unit for f in verdict.findings if f.rule in ("hipaa.audit-phi-write", "hipaa.audit-bypass")}
+    assert audit == {name for name, asked in (("close", one), ("close_all", many)) if asked}

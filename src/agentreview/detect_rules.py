@@ -195,7 +195,12 @@ def access_default(lines: Lines, at: int) -> str:
     return ""
 
 
-_REGISTER = re.compile(r"\bauditlog\.register\(\s*(\w+)")
+_REGISTER = re.compile(r"\b(?:auditlog|simple_history)\.register\(\s*([A-Z]\w*)")
+# What records every model of a project by itself. Reversion is not among them: it records inside of a revision only.
+_EVERYTHING = {
+    "signals": re.compile(r"[\"']easyaudit[\"']|^\s*AUDITLOG_INCLUDE_ALL_MODELS\s*=\s*True"),
+    "triggers": re.compile(r"\bversioning_manager\.init\("),
+}
 _RECEIVER = re.compile(r"@receiver\(.*\b(?:post|pre)_(?:save|delete)\b")
 _SENDER = re.compile(r"sender\s*=\s*[\"']?([\w.]+)")
 _LISTENS = re.compile(r"listens_for\(\s*([\w.]+)\s*,\s*[\"'](?:after|before)_(?:insert|update|delete|flush)")
@@ -210,22 +215,28 @@ def automatic_audit(path: str, lines: Lines) -> Iterator[tuple[str, str, int, st
     """(how, model or nothing for all of them, line, text) for every audit trail that needs no call."""
     audits = "audit" in path.lower() or any("audit" in text.lower() for _, text in lines)
     current = ""
-    tracked = False
+    tracked = ""
     for at, (number, text) in enumerate(lines):
         block = " ".join(line for _, line in lines[at : at + 4])
         head = _CLASS.match(text)
         if head:
             current = head[1]
             if tracked:
-                yield "triggers", current, number, text
-            tracked = False
-        tracked = tracked or "pghistory.track" in text
+                yield tracked, current, number, text
+            tracked = ""
+        if text.lstrip().startswith("@"):
+            tracked = (
+                "triggers" if "pghistory.track" in text else "signals" if "@auditlog.register" in text else tracked
+            )
+        for how, pattern in _EVERYTHING.items():
+            if pattern.search(text):
+                yield how, "", number, text
         registered = _REGISTER.search(text)
         if registered:
             yield "signals", registered[1], number, text
         if path.endswith(".rb") and current and _RUBY_TRAIL.match(text):
             yield "triggers" if "logidze" in text else "signals", current, number, text
-        if "HistoricalRecords(" in text and current:
+        if ("HistoricalRecords(" in text or "__versioned__ =" in text) and current:
             yield "signals", current, number, text
         if not audits:
             continue

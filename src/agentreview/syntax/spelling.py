@@ -373,6 +373,8 @@ class Spelling:
                     continue
             elif concept in _ACTING or concept in SINKS:
                 self.handed(fact, entry, links)
+            elif concept == "scope-off":  # Invoice.unscoped().findAll({ where: { orgId } }) names the tenant itself
+                fact.scoped = predicate(links, self.evaluator, self.lexicon).scoped
             elif concept in ("expire", "cascade"):
                 self.expiring(fact, links)
             elif concept == "drop":
