@@ -211,8 +211,32 @@ _CLASS = re.compile(r"^\s*class (?:\w+::)*(\w+)")
 _RUBY_TRAIL = re.compile(r"^\s+(?:has_paper_trail|audited|acts_as_audited|has_logidze|track_history)\b(?!\s*=)")
 
 
+_JAVA_TYPE = re.compile(r"^\s*(?:(?:public|abstract|final|sealed|static)\s+)*(?:class|record|interface)\s+(\w+)")
+_JAVA_TRAIL = re.compile(
+    r"^\s*@(?:Audited\b|JaversSpringDataAuditable\b|JaversAuditable\b|EntityListeners\(.*[Aa]udit(?!ingEntity))"
+)
+_ROWS_OF = re.compile(r"\b(?:extends|implements)\s+\w*(?:Repository|Dao)\w*<\s*(\w+)")
+
+
+def _java_trails(lines: Lines) -> Iterator[tuple[str, str, int, str]]:
+    """Envers and listeners on an entity, JaVers on its repository. They see what goes through the persistence context."""
+    listens = any(word in text for _, text in lines for word in ("hibernate.envers", "javers", "EntityListeners"))
+    current, marked = "", False
+    for number, text in lines if listens else ():
+        marked = marked or _JAVA_TRAIL.match(text) is not None
+        head = _JAVA_TYPE.match(text)
+        if head:
+            rows = _ROWS_OF.search(text)
+            current = rows[1] if rows else head[1]
+        if marked and current and (head or not text.lstrip().startswith("@")):
+            yield "subscriber", current, number, text
+            marked = False
+
+
 def automatic_audit(path: str, lines: Lines) -> Iterator[tuple[str, str, int, str]]:
     """(how, model or nothing for all of them, line, text) for every audit trail that needs no call."""
+    if path.endswith(".java"):
+        yield from _java_trails(lines)
     audits = "audit" in path.lower() or any("audit" in text.lower() for _, text in lines)
     current = ""
     tracked = ""

@@ -17,6 +17,7 @@ from typing import Any
 from agentreview.facts import AutomaticAudit
 from agentreview.syntax.facts import Analysis, Fact
 from agentreview.syntax.imports import MANAGERS, Paths, imported, locate
+from agentreview.syntax.names import names_in
 from agentreview.syntax.patterns import chain, names
 from agentreview.syntax.reach import CONTROLS, _with_bases, called_by, enclosing_class, resolve
 from agentreview.syntax.ruby_filters import holds
@@ -31,7 +32,7 @@ _SETTINGS = re.compile(
     r"(?:^|/)(?:settings(?:/[^/]+|[\w.-]*)?|conf(?:ig)?/settings/[^/]+|urls|main|app|api|asgi|wsgi|server|routers?|routes|signals|receivers|"
     r"audit\w*|apps|application|create_app|__init__|extensions|database|db|models/base)\.py$"
     r"|(?:^|/)(?:app|main|server|index|routes?|router|middleware|proxy|app\.module|auth\.module|root|trpc|hooks\.server)\.[cm]?[jt]sx?$"
-    r"|(?:^|/)\w*(?:[sS]ecurity|[aA]udit)\w*(?:\.subscriber|\.middleware|\.interceptor)?\.(?:[jt]s|java|kt)$"
+    r"|(?:^|/)\w*(?:[sS]ecurity|[aA]udit|ResourceServer|WebConfig|AuthConfig)\w*(?:\.subscriber|\.middleware|\.interceptor)?\.(?:[jt]s|java|kt)$"
     r"|(?:^|/)\w*(?:main|server|routes?|router|routing|app|api|http|handlers?|middleware)\w*(?<!_test)\.go$"
     r"|(?:^|/)(?:[^/]*[_.-])?(?:rls|row_level|row-level|security|policies|isolation|audit_trigger|triggers)(?:[_.-][^/]*)?\.(?:sql|py)$"
 )
@@ -115,20 +116,46 @@ class Nearby:
                 answers |= {value for value, _ in summary["default"]}
         return answers.pop() if len(answers) == 1 else ""
 
+    def place_access(self, analysis: Analysis, unit: Unit) -> str:
+        """What a filter chain says of the endpoint's path: deny, allow, or nothing. Its first pattern that fits counts."""
+        endpoint = analysis.endpoints.get(id(unit))
+        if endpoint is None or not endpoint.path.startswith("/") or analysis.module.language != "java":
+            return ""
+        verbs = {v for d in unit.decorators for v in _verbs(d)}
+        for _, summary in self._settings(analysis):
+            for method, pattern, answer in summary.get("places", ()):
+                if (not method or method in verbs or "ANY" in verbs) and _ant(pattern).fullmatch(endpoint.path):
+                    return str(answer)
+        return ""
+
     def automatic(self, analysis: Analysis, resource: str) -> tuple[AutomaticAudit, ...]:
         """Audit trails that need no call: where the model is defined, and in signals, listeners and triggers."""
         found: list[AutomaticAudit] = []
-        own = imported(analysis, model_name(resource) if analysis.module.language == "ruby" else resource)
-        sources = list(self._settings(analysis))
-        if self.paths is not None and own:
-            for path, _ in locate(self.paths, analysis.path, analysis.module.language, own)[:3]:
-                summary = self._summary(path)
-                if summary is not None:
-                    sources.append((path, summary))
-        for _, summary in sources:
+        for _, summary in [*self._settings(analysis), *self._model(analysis, resource)]:
             for how, model, _ in summary["automatic"]:
                 found.append(AutomaticAudit(models=(model,) if model else (), how=how))
         return tuple(found)
+
+    def scoped_model(self, analysis: Analysis, resource: str) -> bool:
+        """Whether the model's own file limits its rows to a tenant: ``@TenantId``, ``@Filter``."""
+        name = f"{resource[:1].upper()}{resource[1:]}"
+        held = [row for _, summary in self._model(analysis, resource) for row in summary["symbols"].get(name, ((),))[0]]
+        return any(row[0] == "scope" for row in held)
+
+    def _model(self, analysis: Analysis, resource: str) -> Iterator[tuple[str, Summary]]:
+        """The file that defines a model: where its name is imported from; in Java also by the name of the file alone."""
+        if self.paths is None:
+            self.wants.listing = True
+            return
+        language = analysis.module.language
+        own = imported(analysis, model_name(resource) if language == "ruby" else resource)
+        places = [path for path, _ in locate(self.paths, analysis.path, language, own)[:3]] if own else []
+        if not places and language == "java" and resource.isidentifier():
+            places = self.paths.ending(f"{resource[:1].upper()}{resource[1:]}.java")[:2]
+        for path in places:
+            summary = self._summary(path)
+            if summary is not None:
+                yield path, summary
 
     def row_security(self, analysis: Analysis) -> frozenset[str]:
         """Tables (lower case) on which a migration or a schema switches row-level security on."""
@@ -238,6 +265,23 @@ def _outward(unit: Unit) -> Iterator[Unit]:
         if node.kind == "function":
             yield node
         node = node.parent
+
+
+def _verbs(decorator: Expr) -> list[str]:
+    """``@GetMapping``, ``@GET``, ``@RequestMapping(method = RequestMethod.GET)``: the verbs; ANY where it names none."""
+    last = chain(decorator)[-1]
+    if last.name != "RequestMapping":
+        return [last.name.removesuffix("Mapping").upper()]
+    said = [n for a in last.args or () if a.name == "method" for n in names_in(a.value)]
+    return [n.rpartition(".")[2] for n in said] or ["ANY"]
+
+
+@lru_cache(maxsize=2_000)
+def _ant(pattern: str) -> re.Pattern[str]:
+    """``/patients/**`` (and what lies at its root), ``/x/*``, ``/x/{id}`` as a regex."""
+    parts = re.split(r"(/\*\*|\*\*|\*|\?|\{[^{}]*\})", pattern if pattern.startswith("/") else "/" + pattern)
+    spelled = {"/**": "(?:/.*)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    return re.compile("".join(spelled.get(p) or ("[^/]*" if p.startswith("{") else re.escape(p)) for p in parts))
 
 
 def _family(language: str) -> str:

@@ -93,7 +93,11 @@ def require(policy: Policy, check: Check, view: View) -> Iterator[Claim]:
             continue
         hit = Hit.VIOLATION if raised else check.hit
         if not check.concepts or check.concepts == ("endpoint",):
-            if _only_guessed(view, unit, reach, raised=raised) or _lent(check, view, unit) or _refused(check, view):
+            if (
+                _only_guessed(view, unit, reach, raised=raised)
+                or _lent(check, view, unit)
+                or _refused(check, view, unit, reach)
+            ):
                 continue
             if view.analysis.module.language == "go":
                 hit = Hit.SUSPECT  # open routes stand between closed ones, and what closes them is code anywhere
@@ -151,8 +155,12 @@ def _lent(check: Check, view: View, unit: Unit) -> bool:
     return useful(view.from_elsewhere(unit), (*check.require, *check.unless))
 
 
-def _refused(check: Check, view: View) -> bool:
-    """Whether the project's own settings refuse an endpoint that says nothing."""
+def _refused(check: Check, view: View, unit: Unit, reach: list[Fact]) -> bool:
+    """Whether the project's own settings refuse an endpoint that says nothing, or open it and it shows no health data."""
+    if "authn" in check.require and view.nearby is not None:
+        said = view.nearby.place_access(view.analysis, unit)
+        if said:
+            return said == "deny" or not any(f.phi for f in reach)
     return "authn" in check.require and view.nearby is not None and view.nearby.access_default(view.analysis) == "deny"
 
 
@@ -167,6 +175,8 @@ def _left(triggers: list[Fact], check: Check, view: View, unit: Unit) -> list[Fa
         return [f for f in triggers if not any(records(one, f) for one in known.get(f.resource, ()))]
     if "scope" in check.require:
         secured = view.nearby.row_security(view.analysis)
+        if view.analysis.module.language == "java":
+            triggers = [f for f in triggers if not view.nearby.scoped_model(view.analysis, f.resource)]
         return [f for f in triggers if not {f.resource.lower(), f.resource.lower() + "s"} & secured]
     return triggers
 

@@ -1,7 +1,7 @@
 """Java source to the small tree (grammar: tree-sitter-java through ast-grep).
 
-Annotations become decorators, ``extends`` and ``implements`` bases, fields assignments in the class body, lambdas
-anonymous functions. A getter without arguments reads like the field it returns (``patient.getSsn()`` is
+Annotations become decorators, ``extends`` and ``implements`` bases, fields assignments in the class body (their annotations
+stand in front, as ``@`` statements), lambdas anonymous functions. A getter without arguments reads like the field it returns (``patient.getSsn()`` is
 ``patient.ssn``): that is what it is for everything asked here. Generics, casts and parentheses are transparent.
 """
 
@@ -131,6 +131,9 @@ class _Java(Lowering):
 
     def variables(self, node: SgNode, out: list[Stmt]) -> None:
         kind = node.field("type")
+        if self.current.kind == "class":
+            notes = self.annotations(node)
+            out.extend(Stmt("expr", n.line, n.end_line, n.start, n.end, value=n, op="@") for n in notes)
         for child in _named(node):
             if child.kind() == "variable_declarator":
                 name, value = child.field("name"), child.field("value")
@@ -301,6 +304,8 @@ class _Java(Lowering):
         unit.decorators = self.annotations(node)
         unit.exported = True
         unit.params = self.params(node.field("parameters"))
+        kind = node.field("type")
+        unit.returns = self.type_name(kind) if kind is not None and kind.kind() != "void_type" else None
         unit.body = self.block(node.field("body"))
         self.leave()
         out.append(self.unit_stmt(unit))

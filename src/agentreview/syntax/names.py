@@ -172,6 +172,23 @@ def named_resource(links: list[Link]) -> tuple[str, bool]:
     return one, not many and not _SEVERAL.match(name)
 
 
+_PLACED = frozenset({"RequestMapping", "Path", "Controller", "Client", "HttpExchange"})
+
+
+def whole_path(unit: Unit, path: str) -> str:
+    """The path of an endpoint below its class: ``@RequestMapping("/patients")`` and ``@GetMapping("/{id}")``, ``@Path`` beside ``@GET``."""
+
+    def said(one: Unit) -> str:
+        held = [d for d in one.decorators if chain(d)[-1].name in _PLACED]
+        found = (a.value for d in held for a in chain(d)[-1].args or () if a.name in (None, "value", "path"))
+        return next((s.name for value in found for s in subexpressions(value) if s.kind == "str"), "")
+
+    outer = said(unit.parent) if unit.parent is not None and unit.parent.kind == "class" else ""
+    own = path or said(unit)
+    parts = [part.strip("/") for part in (outer, own) if part.strip("/")]
+    return "/" + "/".join(parts) if parts else ""
+
+
 def path_matches(path: str, pattern: str) -> bool:
     """``**/route.ts|**/pages/api/**``: any of the globs."""
     return matches(path, [p.strip() for p in pattern.split("|")])

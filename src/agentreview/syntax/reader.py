@@ -21,8 +21,10 @@ from agentreview.syntax.names import (
     root_name,
     shaped_as,
     type_resource,
+    whole_path,
 )
 from agentreview.syntax.patterns import Glob, Link, chain, names
+from agentreview.syntax.queries import Sql, sql_of
 from agentreview.syntax.registered import Pending, join, kinds_of_names, signed
 from agentreview.syntax.routers import Routers
 from agentreview.syntax.ruby_filters import is_action
@@ -30,7 +32,7 @@ from agentreview.syntax.ruby_rows import instance_rows
 from agentreview.syntax.scope import Scope
 from agentreview.syntax.spelling import QUESTION
 from agentreview.syntax.tree import Expr, Module, Param, Stmt, Unit, subexpressions
-from agentreview.syntax.values import NOTHING, Value
+from agentreview.syntax.values import NOTHING, Evaluator, Value
 
 _OPTIONS = frozenset({"Meta", "Config", "Arguments"})  # inner classes that say which model the outer one is about
 _ROUTE_NAME = re.compile(r"[{<:](?:\w+:)?(\w+)")
@@ -287,7 +289,11 @@ class Reader:
                 if entry.concept == "endpoint":
                     path = next((a.value.name for a in links[-1].args or () if a.value.kind in ("str", "fstr")), "")
                     router = links[-2].name if len(links) > 1 else ""
-                    if unit.kind == "function":
+                    if self.module.language == "java":
+                        path = whole_path(unit, path)
+                    if unit.kind == "function" and (
+                        self.module.language != "java" or unit.body
+                    ):  # else a client's interface
                         self.analysis.endpoints[id(unit)] = Endpoint(
                             unit,
                             entry.framework,
@@ -298,7 +304,10 @@ class Reader:
                             client=entry.client,
                         )
                     continue
-                own.facts.append(self.fact(entry, unit, decorator, links))
+                fact = self.fact(entry, unit, decorator, links)
+                if entry.concept in ("write", "delete", "raw-sql"):
+                    self.stated(fact, unit)
+                own.facts.append(fact)
             for sub in subexpressions(decorator):
                 if sub is not decorator and sub.kind in ("name", "attr", "call"):
                     for entry, _, _ in self.entries(chain(sub), decorator=True):
@@ -313,6 +322,17 @@ class Reader:
                             own.facts.append(self.fact(entry, unit, sub, chain(sub)))
             if links[-1].name and len(links) < 4:
                 own.calls.append((names(links), decorator))
+
+    def stated(self, fact: Fact, unit: Unit) -> None:
+        """``@Modifying @Query("update Patient p set …")``: a statement that an annotation holds, on the rows of a repository."""
+        texts = [chain(d) for d in unit.decorators if chain(d)[-1].name == "Query"]
+        parsed = next((sql_of(t, Evaluator(self.lexicon, self.classify, self.module.language)) for t in texts), Sql())
+        base = next((b for b in (unit.parent.bases if unit.parent is not None else ()) if b.kind == "sub"), None)
+        fact.resource = resource_name(parsed.table or type_resource(base))
+        fact.phi = self.lexicon.phi_resource(fact.resource)
+        fact.text = parsed.text
+        fact.scoped = any(self.lexicon.tenant_key(word) for word in parsed.words)
+        self.analysis.shows_tenant |= fact.scoped
 
     def fact_at(self, concept: str, unit: Unit, expr: Expr, call: str) -> Fact:
         """A fact that no entry spells."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from agentreview.syntax.facts import Fact
 from agentreview.syntax.frameworks import SWITCHES, Entry
-from agentreview.syntax.lexicon import resource_name
+from agentreview.syntax.lexicon import flat, resource_name
 from agentreview.syntax.names import (
     inert_type,
     last_name,
@@ -40,7 +40,8 @@ _NOT_INPUT = frozenset(
 # Parameters the framework fills with something of its own.
 _PROVIDED = frozenset("Depends Security Inject Ctx Context Root Parent Info PubSub ConnectedSocket".split())
 _INERT_TYPES = frozenset(
-    "int float bool UUID UUID4 Decimal date datetime number boolean Number bigint ObjectId".split()
+    "int float bool UUID UUID4 Decimal date datetime number boolean Number bigint ObjectId "
+    "Long Integer Short Boolean Double long double short LocalDate LocalDateTime Instant ZonedDateTime OffsetDateTime BigDecimal".split()
 )
 _FAILED = re.compile(r"[45]\d\d$")  # the status of an answer
 _SERVICE_TYPES = frozenset(
@@ -121,6 +122,12 @@ class Scope(Spelling):
         kind = stmt.kind
         if kind in ("def", "class", "import"):
             return None
+        if stmt.op == "@" and stmt.value is not None:  # an annotation of a field
+            links = chain(stmt.value)
+            for entry, _, _ in self.reader.entries(links, decorator=True):
+                if entry.concept != "endpoint":
+                    self.own.facts.append(self.reader.fact(entry, self.unit, stmt.value, links))
+            return None
         if kind == "assign":
             self.switched(stmt)
             self.assign(stmt)
@@ -153,8 +160,9 @@ class Scope(Spelling):
                 labels = tuple(sorted({label for one in shown for label in one}))
             else:
                 labels = tuple(sorted(self.evaluator.revealed(answer)))
-                if self.shaped and self.shaped != self.evaluator.value(answer).resource:
-                    labels = tuple(label for label in labels if label[0] not in (PHI_OBJECT, PHI_NAME))
+                whole = {PHI_OBJECT, PHI_NAME}
+                if self.shaped and not self.cut_to_itself(answer, {text for kind, text in labels if kind in whole}):
+                    labels = tuple(label for label in labels if label[0] not in whole)
             if labels:
                 self.own.facts.append(
                     Fact(
@@ -181,6 +189,11 @@ class Scope(Spelling):
         self.body(stmt.orelse)
         self.body(stmt.final)
         return None
+
+    def cut_to_itself(self, answer: Expr, shown: set[str]) -> bool:
+        """Whether the type that an answer is cut to is the record's own: ``Patient``, ``ResponseEntity<Patient>``."""
+        known = self.evaluator.value(answer)
+        return flat(self.shaped) in {flat(known.resource), *map(flat, shown)}
 
     def refused(self, value: Expr) -> None:
         """``return nil, ErrForbidden``: an error by name, in a language whose refusals are returned."""

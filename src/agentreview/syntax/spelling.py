@@ -55,6 +55,7 @@ _RECORD = re.compile(
     r"(?:Serializer|Form|Schema|Dto|DTO|Validator|Response|Request|Error|Exception|Input|Params|Query|Filter|Command|Event|Message|Client|Context|Parser|Builder|Map|Set|Promise|Date|URL|Headers|FormData|Blob|File|Array|Object|Worker|Proxy|Buffer|View|Table)$"
 )
 _WORDS = re.compile(r"[\w$]+")
+_STORE_TYPES = ("Repository", "Repo", "Dao", "DAO", "Mapper", "Store", "Queries", "EntityManager", "JdbcTemplate")
 _TYPED = frozenset({"go", "java"})
 _ROUTING = frozenset({"route", "handler", "register", "use", "group"})
 _NAMED_ON_SAVING = frozenset({"send_file", "send_data"})  # `filename:` is what the browser calls it
@@ -282,6 +283,8 @@ class Spelling:
         """Record the facts one chain spells, and its helpers, routes and client-sent tenant keys."""
         if len(links) > 2 and links[1].name in MANAGERS:
             self.remote(links[:2], expr)
+        if self.evaluator.language in _TYPED:
+            links = self.by_type(links)
         if links[-1].args is not None:
             last = links[-1]
             if QUESTION.search(last.name) or any(self.evaluator.value(a.value).caller for a in last.args or ()):
@@ -413,6 +416,15 @@ class Spelling:
                 value = replace(value, args=tuple(part for part in open_ if part.value.kind != "dict"))
             kept |= self.evaluator.revealed(value)
         return tuple(label for label in labels if label in kept)
+
+    def by_type(self, links: list[Link]) -> list[Link]:
+        """``patients.findById(id)`` where ``patients`` is declared a PatientRepository reads ``PatientRepository.findById``."""
+        members = self.reader.members.get(id(self.unit.parent), {}) if self.unit.parent is not None else {}
+        at = 1 if links[0].name in ("self", "this") and len(links) > 2 else 0
+        kind = members.get(links[at].name, "").rpartition(".")[2] if len(links) > 1 else ""
+        if not kind.endswith(_STORE_TYPES):
+            return links
+        return [*links[:at], replace(links[at], name=kind), *links[at + 1 :]]
 
     def remote(self, links: list[Link], expr: Expr) -> None:
         """Remember a call of something imported: ``services.load()``, ``this.patients.load()`` of a known type."""
@@ -795,10 +807,11 @@ class Spelling:
     def sql(self, fact: Fact, links: list[Link]) -> None:
         parsed = clauses_of(links, self.evaluator) if self.reader.ruby else sql_of(links, self.evaluator)
         fact.text, fact.dynamic, fact.tainted = parsed.text, parsed.dynamic, parsed.tainted
-        fact.scoped = any(self.lexicon.tenant_key(word) for word in parsed.words)
-        if fact.scoped:
-            self.reader.analysis.shows_tenant = True
-        self.reader.analysis.shows_tenant |= fact.scoped
+        named = any(self.lexicon.tenant_key(word) for word in parsed.words)
+        # A tenant filter of the ORM reaches what is written in its own language.
+        through = self.evaluator.language == "java" and any(link.name == "createQuery" for link in links)
+        fact.scoped = named or through
+        self.reader.analysis.shows_tenant |= named
         fact.resource = parsed.table
         fact.phi = self.lexicon.phi_resource(parsed.table)
 

@@ -18,7 +18,7 @@ from agentreview.syntax.patterns import chain, names
 from agentreview.syntax.reach import _CLASS_HOOKS, CONTROLS, called_by, own_and_helpers
 from agentreview.syntax.tree import Expr, Unit, expressions, statements, subexpressions
 
-FORMAT = 2
+FORMAT = 3
 MAX_BYTES = 512 * 1024
 _MAX_USES = 40
 _MAX_CONSTANTS, _MAX_PARTS = 60, 60  # of a file, of one constant
@@ -33,9 +33,13 @@ _MOUNTS = frozenset(
 _RLS = re.compile(
     r"ALTER\s+TABLE\s+(?:ONLY\s+)?[\"`]?(?:\w+\.)?[\"`]?(\w+)[\"`]?\s+(?:ENABLE|FORCE)\s+ROW\s+LEVEL\s+SECURITY", re.I
 )
-_SPRING = re.compile(
-    r"anyRequest\(\)\s*\.\s*(authenticated|fullyAuthenticated|hasRole|hasAnyRole|hasAuthority|hasAnyAuthority|denyAll|access|permitAll)\b"
+_RULES = r"(authenticated|fullyAuthenticated|hasRole|hasAnyRole|hasAuthority|hasAnyAuthority|denyAll|access|permitAll|anonymous)\b"
+_SPRING = re.compile(r"(?:anyRequest|anyExchange)\(\)\s*\.\s*" + _RULES)
+_MATCHERS = re.compile(
+    r"(?:requestMatchers|antMatchers|mvcMatchers|pathMatchers)\(\s*((?:[^()]|\([^()]*\)){1,2000})\)\s*\.\s*" + _RULES
 )
+_METHOD = re.compile(r"HttpMethod\.(\w+)")
+_QUOTED = re.compile(r'"([^"\n]{1,200})"')
 
 Summary = dict[str, Any]
 Row = list[Any]  # [concept, call, line], and for a filter of a controller: [..., only, but]
@@ -53,10 +57,21 @@ def settings_of(path: str, content: bytes) -> Summary:
     return {
         "format": FORMAT,
         "default": default[:10],
+        "places": _places(joined) if path.endswith((".java", ".kt")) else [],
         "automatic": [[how, model, number] for how, model, number, _ in automatic_audit(path, lines)][:200],
         "rls": sorted({m.lower() for m in _RLS.findall(joined)})[:500],
         "symbols": {}, "imports": {}, "routers": {}, "reexports": [], "mounts": [], "language": "",
     }  # fmt: skip
+
+
+def _places(text: str) -> list[Row]:
+    """[method or '', path pattern, deny or allow] of a filter chain, in its order: ``requestMatchers("/x/**").hasRole("A")``."""
+    out: list[Row] = []
+    for found in _MATCHERS.finditer(text):
+        method = _METHOD.search(found[1])
+        answer = "allow" if found[2] in ("permitAll", "anonymous") else "deny"
+        out.extend([method[1] if method else "", pattern, answer] for pattern in _QUOTED.findall(found[1]))
+    return out[:1000]
 
 
 def summarise(analysis: Analysis, controls: Any) -> Summary:

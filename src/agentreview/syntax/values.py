@@ -376,6 +376,8 @@ class Evaluator:
                 parts = [self._field(value, one, [link, link], 1) for one in chosen_fields]
                 return Value(labels=frozenset(label for part in parts for label in part.labels), request=value.request)
         inner = [self.value(a.value, depth + 1) for a in args]
+        if self.language == "java" and name in _WRAPS and index:  # ResponseEntity.ok(patient), Path.of(dir, name)
+            return self._union([value, *inner])
         if index and name in _RUNS:  # session.scalar(select(Patient)), result.scalar_one()
             rows = value if value.record else next((v for v in inner if v.record), None)
             if rows is not None:
@@ -464,6 +466,11 @@ class Evaluator:
         return Value(request=value.request, inert=value.inert, caller=value.caller) if index else NOTHING
 
 
+# Java: static makers that keep what they are given.
+_WRAPS = frozenset(
+    "ok body of ofNullable just valueOf writeValueAsString writeValueAsBytes formatted append asList singletonList create fromUriString "
+    "fromHttpUrl accepted created getBytes entity withBody status success".split()
+)
 # Go: what hands its argument on, and packages and conversions that answer with something inert.
 _HANDED_ON = frozenset(
     "TrimSpace Trim TrimPrefix TrimSuffix TrimLeft TrimRight ToLower ToUpper Title Replace ReplaceAll Join Split Fields Sprint Sprintln "
