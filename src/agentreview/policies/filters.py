@@ -11,6 +11,7 @@ from agentreview.policies.derived import only_derived
 from agentreview.policies.guards import own_statements
 from agentreview.policies.lines import is_trail
 from agentreview.policies.load import Check, Policy
+from agentreview.policies.paths import path_classes
 from agentreview.syntax.facts import Endpoint, Fact
 from agentreview.syntax.patterns import glob
 from agentreview.syntax.queries import NUMBERS
@@ -137,6 +138,8 @@ def passes(fact: Fact, check: Check, view: View, unit: Unit) -> bool:
             return False
         if key == "scoped" and unit.kind == "class" and bool(_class_limits(view, unit)) is bool(value):
             continue
+        if key == "place" and value not in path_classes(view.analysis.path):
+            return False
         if key == "unit" and not glob(str(value)).matches(unit.qualname):
             return False
         if key in ("countable", "single", "bulk", "scoped", "owned", "dynamic", "tainted") and bool(

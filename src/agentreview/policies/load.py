@@ -49,7 +49,7 @@ _CHECK_KEYS = frozenset(
     "form hit in when require unless message from into concepts siblings language rule severity fix lines files silent".split()
 )
 _WHEN_KEYS = frozenset(
-    "concepts unit countable resource keyed single bulk scoped owned dynamic tainted text explicit also about named trail tenant-column labelled many nested beside".split()
+    "concepts unit place countable resource keyed single bulk scoped owned dynamic tainted text explicit also about named trail tenant-column labelled many nested beside".split()
 )
 PLACES = frozenset("endpoint unit class module any".split())
 SOURCES = frozenset("phi-field phi-object phi-name request-body secret".split())

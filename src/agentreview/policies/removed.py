@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from agentreview.facts import Facts
 from agentreview.model import Claim, Evidence, FileChange, Hit, Hunk
 from agentreview.policies.claims import View, fill
 from agentreview.policies.guards import calls_of
 from agentreview.policies.load import Check, Policy
 from agentreview.policies.loosened import losses, vanished
+from agentreview.policies.loss import Loss
 from agentreview.policies.paths import path_classes
-from agentreview.policies.weakened import weakened
+from agentreview.policies.weakened import gone, is_test, thresholds, title, weakened
 from agentreview.syntax.facts import Fact
 from agentreview.syntax.names import last_name
+from agentreview.syntax.parse import text_of
 from agentreview.syntax.tree import Module, Unit
 
 _DATA = frozenset({"read", "write", "delete", "raw-sql", "generic-read", "generic-write"})
@@ -78,15 +81,36 @@ def _weakened(policy: Policy, check: Check, change: FileChange, before: View, af
     if "tests" not in path_classes(change.path, before.facts.tests.paths):
         return
     old_module, new_module = before.analysis.module, after.analysis.module
-    now = {u.qualname: u for u in new_module.units}
+    now = {title(u): u for u in new_module.units}
+    known = {title(u) for u in old_module.units}
+    added = any(is_test(u) and title(u) not in known for u in new_module.units)
     for unit in old_module.units:
-        new = now.get(unit.qualname)
-        if new is None or not _differs(old_module, unit, new_module, new):
-            continue
-        for loss in weakened(old_module, unit, new_module, new):
-            gone = Fact("weakened", unit, 0, 0, loss.line, loss.line, f"{loss.what} {loss.text}".strip()[:200])
-            claim = _claim(policy, check, change, before, after, unit, new, gone, asked=not loss.sure)
+        new = now.get(title(unit))
+        found: Iterable[Loss] = ()
+        if new is None and not added:  # else it may have been renamed, or several became one
+            new, found = new_module.root, gone(old_module, unit)
+        elif new is not None and (new.qualname != unit.qualname or _differs(old_module, unit, new_module, new)):
+            found = weakened(old_module, unit, new_module, new)
+        for loss in found:
+            if new is None:
+                continue
+            lost = Fact("weakened", unit, 0, 0, loss.line, loss.line, f"{loss.what} {loss.text}".strip()[:200])
+            claim = _claim(policy, check, change, before, after, unit, new, lost, asked=not loss.sure)
             yield Removal(replace(claim, identity=f"weakened:{loss.what}{loss.text}"[:300]), "")
+
+
+def asked_less(policy: Policy, check: Check, change: FileChange, facts: Facts) -> Iterator[Claim]:
+    """Coverage that the settings of the test runner ask less of than before."""
+    if change.before is None or change.after is None:
+        return
+    after = text_of(change.after)
+    for line, what in thresholds(change.path, text_of(change.before), after):
+        names = {"unit": change.path.rsplit("/", 1)[-1], "call": f"the threshold {what}", "value": what}
+        yield Claim(
+            rule=policy.id, path=change.path, unit="", start_line=line, end_line=line, quote=after.split("\n")[line - 1], side="after",
+            identity=f"weakened:{what}", message=fill(check.message, names), fix=fill(check.fix or policy.rule.fix, names), hit=check.hit,
+            evidence=(), confirmed=facts.settle(policy.needs), severity=check.severity,
+        )  # fmt: skip
 
 
 def _differs(before: Module, old: Unit, after: Module, new: Unit) -> bool:
@@ -99,8 +123,11 @@ def _units(policy: Policy, check: Check, change: FileChange, before: View, after
         if id(unit) not in before.analysis.units:
             continue
         new = now.get(unit.qualname)
+        if new is not None and "trail" in check.concepts:
+            yield from _who_and_when(policy, check, change, before, after, unit, new)
         if new is None:
             yield from _hook(policy, check, change, before, after, unit)
+            yield from _listener(policy, check, change, before, after, unit)
         if new is None or (unit.kind == "module" and "trail" not in check.concepts and "audit" not in check.concepts):
             continue
         old_own, new_own = before.analysis.own(unit).facts, after.analysis.own(new).facts
@@ -218,6 +245,48 @@ _TAMES = re.compile(r"(?i)safe|saniti|valid|clean|escape|allow|trusted|encod|con
 
 def _called(unit: Unit) -> set[str]:
     return {name for name, _ in calls_of(unit)}
+
+
+_WHO_AND_WHEN = re.compile(
+    r"(?i)^(?:created|updated|modified|deleted|approved|signed|accessed|last_accessed)_?(?:by|at|on)(?:_?id)?$"
+)
+
+
+def _who_and_when(
+    policy: Policy, check: Check, change: FileChange, before: View, after: View, unit: Unit, new: Unit
+) -> Iterator[Removal]:
+    """A model of patients no longer keeps who changed a row, or when."""
+    if unit.kind != "class" or not before.analysis.lexicon.phi_resource(unit.name):
+        return
+    if {last_name(b) for b in unit.bases} != {last_name(b) for b in new.bases}:
+        return  # a base class may keep them now
+    kept = {t.name for s in new.body for t in s.targets}
+    for stmt in unit.body:
+        lost = next((t.name for t in stmt.targets if _WHO_AND_WHEN.match(t.name) and t.name not in kept), "")
+        if lost:
+            fact = Fact("trail", unit, stmt.start, stmt.end, stmt.line, stmt.end_line, lost, resource=unit.name)
+            yield Removal(
+                _claim(policy, check, change, before, after, unit, new, fact, what="the column "), f"column:{lost}"
+            )
+
+
+_LISTENS = frozenset("listens_for receiver connect EventSubscriber on_event".split())
+
+
+def _listener(
+    policy: Policy, check: Check, change: FileChange, before: View, after: View, unit: Unit
+) -> Iterator[Removal]:
+    """A function that an event called by itself is gone, and the record it wrote with it."""
+    if unit.kind == "module" or not any(last_name(d) in _LISTENS for d in unit.decorators):
+        return
+    for concept in ("audit", "trail"):
+        lost = next((f for f in before.analysis.own(unit).facts if f.concept == concept), None)
+        if lost is not None and concept in check.concepts:
+            root = after.analysis.module.root
+            yield Removal(
+                _claim(policy, check, change, before, after, unit, root, lost, what="the listener with "), concept
+            )
+            return
 
 
 _STRONG = re.compile(

@@ -15,7 +15,7 @@ from agentreview.policies.compare import Claimed, Engine, FileResult, review_fil
 from agentreview.policies.load import GUARD_FORMS, Policy
 from agentreview.policies.nearby import Nearby
 from agentreview.policies.paths import path_classes
-from agentreview.policies.removed import Removal
+from agentreview.policies.removed import Removal, asked_less
 
 if TYPE_CHECKING:
     from agentreview.policies.around import Around
@@ -79,6 +79,8 @@ def review_changes(
                     from agentreview.policies import schema
 
                     found = schema.unique(policy, check, change, engine.lexicon, engine.config.facts)
+                elif check.form == "weakened" and change not in excluded:
+                    found = asked_less(policy, check, change, engine.config.facts)
                 elif check.form == "fixture" and change not in excluded:
                     from agentreview.policies import fixtures
 

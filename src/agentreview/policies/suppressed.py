@@ -14,6 +14,7 @@ from agentreview.syntax.facts import Fact
 _MARKS = re.compile(
     r"(?i)(?:(?P<bandit>#?\s*\bnosec\b)|(?P<noqa>\bnoqa:\s*[A-Z0-9, ]*\bS\d{3})|(?P<semgrep>\bnosemgrep\b)|(?P<secret>pragma:\s*allowlist\s+(?:nextline\s+)?secret|gitleaks:allow)"
     r"|(?P<eslint>eslint-disable(?:-next-line|-line)?\s+[^*]*?\b(?:security/|no-eval\b|no-implied-eval|no-new-func|react/no-danger|no-unsanitized/|no-secrets/|xss/))"
+    r"|(?P<all>\bnoqa\b(?!\s*:)|flake8:\s*noqa\b(?!\s*:)|ruff:\s*noqa\b(?!\s*:)|pylint:\s*disable=all|eslint-disable(?:-next-line|-line)?\s*(?:--|$|\*/))"
     r"|(?P<go>\bnolint:\s*[\w,]*gosec)|(?P<ruby>rubocop:disable\s+[^#]*Security/|brakeman:ignore)|(?P<codeql>\b(?:lgtm|codeql)\s*\[)|(?P<sonar>\bNOSONAR\b))"
 )
 _RULE = re.compile(

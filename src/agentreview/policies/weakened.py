@@ -16,7 +16,7 @@ from agentreview.syntax.tree import Expr, Module, Unit, expressions, subexpressi
 
 WEAKER = "tests"
 _ASSERTS = re.compile(
-    r"^(?:assert[A-Z_]\w*|assert|expect|should|must|fail|verify[A-Z]\w*|assertThat|require|toBe\w*|toEqual|toMatch\w*|toHave\w*|toThrow\w*|rejects|resolves|raises|warns|called|calledWith|refute\w*|must_\w+|wont_\w+|is_expected|are_expected|Equal|NoError|Error|True|False|Nil|NotNil|Contains|Len)$"
+    r"^(?:assert[A-Z_]\w*|assert|expect|should|must|fail|verify[A-Z]\w*|assertThat|require|toBe\w*|toEqual|toMatch\w*|toHave\w*|toThrow\w*|rejects|resolves|raises|warns|called|calledWith|refute\w*|must_\w+|wont_\w+|is_expected|are_expected|Fatal|Fatalf|Errorf|Equal|NoError|Error|True|False|Nil|NotNil|Contains|Len)$"
 )
 _OUTER = frozenset("expect assert fail should raises warns is_expected are_expected".split())
 _SKIPS = re.compile(
@@ -28,18 +28,66 @@ _TRIVIAL = re.compile(
 )
 
 
+_RUNNERS = re.compile(
+    r"\b[xf]?(it|test|describe|context|suite)(?:\.(?:skip|only|todo|fixme|failing|concurrent))*(?=\()"
+)
+_PROTECTS = re.compile(
+    r"(?i)den(?:y|ied|ies)|forbid|refus|unauth|40[134]|permission|other[_ ]?(?:org|tenant|user|clinic)|cross[_ ]?tenant|foreign|isolat|audit|not[_ ]?allowed|rejects?"
+)
+_WEAK = re.compile(
+    r"\.(?:toBeDefined|toBeTruthy|not\.toBeNull|not\.toBeUndefined|not\.toThrow|toBeInstanceOf|toBeGreaterThanOrEqual)\(|(?:is not None|is not null|!= None|!== null|!== undefined)$"
+)
+_REFUSED = re.compile(r"\b40[134]\b|HTTP_40[134]|(?i:forbidden|unauthorized|not_?found|denied)|\b(?:False|false)\b")
+_LET_IN = re.compile(r"\b20[0124]\b|HTTP_20[0124]|\b(?:True|true)\b|\bin [\[(]|toContain|oneOf")
+_SUBJECT = re.compile(
+    r"^assert (?:not )?(.+?)(?: (?:==|!=|is|in|not in|>|<|>=|<=)(?: not)? |$)|^(?:await )?expect\((.+?)\)\.|^self\.assert\w+\((.+?),"
+)
+
+
+def title(unit: Unit) -> str:
+    """What a test is called, run or not: ``it.skip('hides')`` is ``it('hides')``."""
+    return _RUNNERS.sub(r"\1", unit.qualname)
+
+
+def is_test(unit: Unit) -> bool:
+    """Whether a function is a test, by its name."""
+    return unit.kind == "function" and _TEST.search(unit.name) is not None
+
+
+def gone(before: Module, unit: Unit) -> Iterator[Loss]:
+    """A test about who may, or about the trail, that is no longer there."""
+    if is_test(unit) and _PROTECTS.search(unit.name) and _assertions(before, unit):
+        yield Loss(WEAKER, "", f"the whole test `{unit.name[:80]}`", unit.line, sure=False)
+
+
+def _subject(text: str) -> str:
+    found = _SUBJECT.match(text)
+    return next((one for one in found.groups() if one), "") if found else ""
+
+
 def weakened(before: Module, old: Unit, after: Module, new: Unit) -> Iterator[Loss]:
     """What a test lost."""
     if old.kind != "function":
         return
     had, has = _assertions(before, old), _assertions(after, new)
-    gone, come = list((had - has).elements()), list((has - had).elements())
+    lost, come = list((had - has).elements()), list((has - had).elements())
     trivial = next((text for text in come if _TRIVIAL.match(text)), "")
-    if trivial and gone:
-        yield Loss(WEAKER, "an assertion became", f"`{trivial}` (was `{gone[0][:80]}`)", old.line, new.line)
-    elif gone and not come and not called_anew(old, new):  # else it was rewritten, or a helper asserts now
+    if trivial and lost:
+        yield Loss(WEAKER, "an assertion became", f"`{trivial}` (was `{lost[0][:80]}`)", old.line, new.line)
+    elif lost and come:
+        for was in lost:
+            same = next((now for now in come if _subject(was) and _subject(now) == _subject(was)), "")
+            if same and _WEAK.search(same) and not _WEAK.search(was):
+                yield Loss(WEAKER, "an assertion became", f"`{same[:80]}` (was `{was[:80]}`)", old.line, new.line)
+                break
+            if same and _REFUSED.search(was) and _LET_IN.search(same) and not _LET_IN.search(was):
+                yield Loss(
+                    WEAKER, "a refusal became", f"`{same[:80]}` (was `{was[:80]}`)", old.line, new.line, sure=False
+                )
+                break
+    elif lost and not come and not called_anew(old, new):  # else it was rewritten, or a helper asserts now
         which = "the assertion" if has else "its last assertion"
-        yield Loss(WEAKER, "", f"{which} `{gone[0][:100]}`", old.line, new.line, sure=False)
+        yield Loss(WEAKER, "", f"{which} `{lost[0][:100]}`", old.line, new.line, sure=False)
     skipped = _skips(new) - _skips(old)
     if skipped and had:
         yield Loss(
@@ -100,3 +148,22 @@ def _skips(unit: Unit) -> frozenset[str]:
                     ):
                         out.add(spelled)
     return frozenset(out)
+
+
+_THRESHOLD = re.compile(
+    r"(?i)\b(fail_under|fail-under|branches|functions|lines|statements|min_coverage|minimum)\b[\"']?\s*[:=]\s*(\d{1,3})"
+)
+_SETTINGS = re.compile(
+    r"(?:^|/)(?:pyproject\.toml|setup\.cfg|tox\.ini|\.coveragerc|package\.json|\.nycrc(?:\.json)?|(?:jest|vitest|karma)\.config\.[cm]?[jt]s|\.simplecov)$"
+)
+
+
+def thresholds(path: str, before: str, after: str) -> Iterator[tuple[int, str]]:
+    """(line, what) of coverage that a change asks less of."""
+    if not _SETTINGS.search(path):
+        return
+    had = {m[1].lower(): int(m[2]) for m in _THRESHOLD.finditer(before)}
+    for number, line in enumerate(after.split("\n"), 1):
+        found = _THRESHOLD.search(line[:300])
+        if found and int(found[2]) < had.get(found[1].lower(), 0):
+            yield number, f"{found[1]} {found[2]} (was {had[found[1].lower()]})"

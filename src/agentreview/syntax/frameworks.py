@@ -19,7 +19,7 @@ CONCEPTS = frozenset(
     "caller redact membership scope deny validate generic-read generic-write trail token-check "
     "unescaped sanitize exec fetch file-path template eval markup open-redirect random "
     "prompt url client-store insecure scope-off cache store-file enqueue csrf-off cors-open drop all-fields mass-assign nosql expire reference connect temp-file dump overshare query-string model-tool cascade "
-    "memo page-cache vary related-field cors-all cors-credentials unlisted guessable".split()
+    "memo page-cache vary related-field cors-all cors-credentials unlisted guessable loosen-column drop-constraint".split()
 )
 # These say what an expression is, for the evaluator of values: they are no facts of their own.
 SWITCHES = frozenset(

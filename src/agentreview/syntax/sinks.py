@@ -301,7 +301,16 @@ def dropped(links: list[Link]) -> tuple[str, str]:
     outer = next((n.args[0].value.name for n in links[:-1] if n.args and n.args[0].value.kind == "str"), "")
     if outer and len(plain) == 1 and not named:  # knex.schema.table("patients", t => t.dropColumn("mrn"))
         table, column = outer, plain[0]
+    if links[-1].name == "drop_constraint" and len(plain) > 1:  # the name of the rule comes first
+        table, column = plain[1], plain[0]
     return resource_name(table.rpartition(".")[2]), column
+
+
+def may_be_empty(links: list[Link]) -> bool:
+    """Whether an operation says that a column may be empty from now on."""
+    parts = [p for a in links[-1].args or () for p in subexpressions(a.value)]
+    named = [*(links[-1].args or ()), *(a for p in parts for a in p.args)]
+    return any(a.name in ("null", "nullable", "allowNull") and a.value.name.lower() == "true" for a in named)
 
 
 _WAYS_BACK = frozenset("downgrade down reverse backwards rollback revert undo reverse_code backward".split())

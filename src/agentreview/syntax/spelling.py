@@ -22,6 +22,7 @@ from agentreview.syntax.sinks import (
     added_here,
     dropped,
     guessable,
+    may_be_empty,
     plain_address,
     read_sink,
     sent_in_query,
@@ -380,9 +381,11 @@ class Spelling:
                 fact.scoped = predicate(links, self.evaluator, self.lexicon).scoped
             elif concept in ("expire", "cascade"):
                 self.expiring(fact, links)
-            elif concept == "drop":
+            elif concept in ("drop", "drop-constraint", "loosen-column"):
                 fact.resource, fact.text = dropped(links)
                 if undone(self.unit.name) or added_here(self.reader.module.source, links):
+                    continue
+                if concept == "loosen-column" and not may_be_empty(links):
                     continue
                 fact.phi = self.lexicon.phi_resource(fact.resource)
             elif concept == "nosql":
@@ -768,6 +771,9 @@ class Spelling:
 
     def _captured(self, links: list[Link], index: int, *, argument: bool) -> str:
         link = links[index]
+        if link.name == "get_model" and link.args:  # apps.get_model("clinic", "Encounter"): in migrations
+            said = [a.value.name.rpartition(".")[2] for a in link.args if a.value.kind == "str"]
+            return resource_name(said[-1]) if said else ""
         if argument:
             return self._resource_of(link.args[0].value) if link.args else ""
         if link.key is not None and link.key.kind == "str":  # db["patients"].find_one(…)
