@@ -16,10 +16,10 @@ import pytest
 
 from agentreview import cli, console
 from agentreview.commands import run
-from agentreview.commands.policies import BEYOND
 from agentreview.config import parse_config
 from agentreview.errors import ExitCode
 from agentreview.policies.load import load, policies_dir
+from agentreview.reporters.summary import BEYOND
 from commandline import BAD, BAD_VIEW, COMMAND, GOOD, HEAD, MODELS, RULE, agentreview, one_line
 
 ANSI = "\x1b["
@@ -112,7 +112,7 @@ def test_the_version_is_printed_also_by_the_module(tmp_path: Path) -> None:
         (("run", "surplus"), "surplus"),
         (("policies", "show", "hipaa.audit-phi-red"), "Did you mean 'hipaa.audit-phi-read'?"),
         (("policies", "test", "hipaa.nothing"), "unknown policy"),
-        (("policies", "test", "--path", "/nonexistent"), "/nonexistent"),
+        (("policies", "test", "/nonexistent"), "/nonexistent"),
         (("explain",), "FINDING|POLICY"),
         (("hook",), "Missing argument 'NAME'"),
         (("run", "--range"), "requires an argument"),
@@ -466,13 +466,16 @@ def test_no_policy_claims_that_a_law_is_met(capfd: Any) -> None:
     for policy in load().ids():
         _, out, _ = called("policies", "show", policy, capfd=capfd)
         assert "compliant" not in out.lower()
+        assert "\nWhat a diff cannot show\n  - " in out
 
 
 def test_the_examples_of_a_policy_are_run(capfd: Any) -> None:
     code, out, _ = called("policies", "test", "hipaa.phi-in-errors", "-v", capfd=capfd)
     assert code == 0
     assert "hipaa/phi-in-errors.md:" in out
-    assert "0 failed" in out
+    assert "0 missing, 0 noisy, 0 unchecked" in out
+    assert "Reported" in out
+    assert "Quiet" in out
 
 
 @pytest.fixture
@@ -490,13 +493,14 @@ def test_a_policy_that_misses_its_bad_example_fails_its_test(one_policy: Path, c
     policy = one_policy / "hipaa/phi-in-errors.md"
     example = "\n```python bad django: says nothing bad\nx = 1\n```\n"
     policy.write_text(policy.read_text().split("\n## Examples")[0] + "\n## Examples\n" + example)
-    code, out, _ = called("policies", "test", "--path", str(one_policy), capfd=capfd)
-    assert code == 2
-    assert "says nothing bad" in out
-    assert "1 failed" in out
+    code, out, _ = called("policies", "test", str(one_policy), capfd=capfd)
+    assert code == 1
+    assert f"{policy}:{policy.read_text().count(chr(10)) - 2} bad django: says nothing bad" in out
+    assert "nothing in it is what the checks look for" in out
+    assert "0 reported, 0 quiet, 1 missing, 0 noisy, 0 unchecked" in out
     policy.write_text(policy.read_text().replace("python bad", "python good"))
-    code, out, _ = called("policies", "test", "--path", str(one_policy), capfd=capfd)
-    assert code == 2
+    code, out, _ = called("policies", "test", str(one_policy), capfd=capfd)
+    assert code == 1
     assert "no bad example" in out
 
 
@@ -504,8 +508,8 @@ def test_a_policy_that_misses_its_bad_example_fails_its_test(one_policy: Path, c
     ("old", "new", "says"),
     [
         ("severity:", "sevrity:", ":4: unknown key 'sevrity'"),
-        ("severity: high", "severity: [high]", "not of the kind"),
-        ("hit: ", "hit: not-", "neither violation nor suspect"),
+        ("severity: high", "severity: [high]", ":4: severity is a list"),
+        ("hit: ", "hit: not-", "is 'not-"),
         ("---\n", "", ":1: no front matter"),
         ("cwe: [", "cwe: [[", "not valid YAML"),
     ],
@@ -515,14 +519,14 @@ def test_a_mistake_in_a_policy_is_one_line_with_the_file(
 ) -> None:
     policy = one_policy / "hipaa/phi-in-errors.md"
     policy.write_text(policy.read_text().replace(old, new, 1))
-    code, out, err = called("policies", "test", "--path", str(one_policy), capfd=capfd)
+    code, out, err = called("policies", "test", str(one_policy), capfd=capfd)
     assert (code, out) == (2, "")
     assert says in one_line(err)
     assert str(policy) in err
 
 
 def test_a_folder_without_policies_is_no_success(tmp_path: Path, capfd: Any) -> None:
-    code, _, err = called("policies", "test", "--path", str(tmp_path), capfd=capfd)
+    code, _, err = called("policies", "test", str(tmp_path), capfd=capfd)
     assert code == 2
     assert "there are no policies" in one_line(err)
 

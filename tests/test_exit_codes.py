@@ -274,7 +274,7 @@ def test_a_mistake_in_the_configuration_names_the_line_and_the_way_out(bad: Any,
 def test_a_policy_file_with_a_mistake(tmp_path: Path) -> None:
     (tmp_path / "hipaa").mkdir()
     (tmp_path / "hipaa/broken.md").write_text("---\nid: hipaa.broken\ntitle: [\n---\n")
-    line = fails(2, "hipaa/broken.md:", "policies", "test", "--path", str(tmp_path), cwd=tmp_path)
+    line = fails(2, "hipaa/broken.md:", "policies", "test", str(tmp_path), cwd=tmp_path)
     assert "not valid YAML" in line
 
 

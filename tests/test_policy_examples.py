@@ -77,7 +77,10 @@ def test_every_policy_can_block_or_says_what_would_settle_it():
 def test_no_placeholder_is_left_in_what_a_finding_says():
     for outcome in run():
         for said in outcome.said:
-            assert not re.search(r"\{(?:unit|resource|call|value|line|tenant)\}", said), (outcome.example.policy, said)
+            assert not re.search(r"\{(?:unit|resource|call|value|line|tenant)\}", said.message), (
+                outcome.example.policy,
+                said,
+            )
 
 
 # -- mutation ------------------------------------------------------------------------------------------------------

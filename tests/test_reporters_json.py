@@ -28,6 +28,7 @@ from agentreview.model import (
     Waiver,
 )
 from agentreview.reporters.jsonreport import dumps, loads, render, to_json
+from agentreview.reporters.summary import BEYOND
 from factories import finding, rule, run, skipped, verdict, waived
 
 SCHEMA = json.loads(resources.files("agentreview").joinpath("schemas/report-1.schema.json").read_text("utf-8"))
@@ -168,9 +169,10 @@ def test_the_report_has_the_documented_keys_and_counts():
     assert list(report) == [
         *("schema", "tool", "decision", "exit_code", "base", "tree", "source", "worktree", "branch", "files_reviewed"),
         *("summary", "findings", "runs", "skipped", "rules", "notes"),
-        *("until", "configuration", "configured_in", "cached", "seconds"),
+        *("until", "configuration", "configured_in", "cached", "seconds", "not_shown"),
     ]
     assert report["schema"] == "agentreview/report/1"
+    assert report["not_shown"] == list(BEYOND)
     assert report["tool"] == {"name": "agentreview", "version": "0.1.0"}
     assert (report["decision"], report["exit_code"]) == ("block", 1)
     assert report["summary"] == {"blocking": 1, "advisory": 1, "waived": 1, "existing": 1, "skipped": 1}

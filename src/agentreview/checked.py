@@ -29,7 +29,7 @@ class Reader:
         """Raise ConfigError at the line of the key, or of the nearest table around it."""
         lines = self.locate()
         full = (*self.base, *key)
-        line = next((lines[full[:end]] for end in range(len(full), 0, -1) if full[:end] in lines), 0)
+        line = next((lines[full[:end]] for end in range(len(full), -1, -1) if full[:end] in lines), 0)
         raise ConfigError(message, path=self.path, line=line, fix=fix)
 
     def table(self, value: Any, key: KeyPath, known: Collection[str], what: str = "key") -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from agentreview.commands import ci, explain, facts, learn, policies, run, setup, waive
+from agentreview.commands import authoring, ci, explain, facts, learn, policies, run, setup, waive
 from agentreview.commands.shared import CONTEXT, emit
 from agentreview.console import discard_output, guarded
 from agentreview.errors import ExitCode, UsageError
@@ -98,6 +98,9 @@ for _command in (
     setup.hook_command,
 ):
     group.add_command(_command)
+
+for _command in (authoring.test_command, authoring.new_command):
+    policies.group.add_command(_command)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -28,11 +28,12 @@ from agentreview.model import (
 from agentreview.policies.checks import VERSION_FORMS
 from agentreview.policies.compare import Claimed, Engine, built_in
 from agentreview.policies.load import GUARD_FORMS, Catalogue, load
+from agentreview.policies.project import Loaded, known_ids, load_with
 from agentreview.policies.run import review_changes
 from agentreview.syntax import SKIP_REASONS
 from agentreview.triage import decide, order, settle
 from agentreview.waiverfile import WAIVERS_NAME
-from agentreview.worker import review_in_workers
+from agentreview.worker import examine_in_workers, review_in_workers
 
 if TYPE_CHECKING:
     from agentreview.policies.around import Around, Trees
@@ -59,7 +60,8 @@ def compute(
     ``today`` (ISO, UTC) decides which waivers have expired; ``accepted``: :class:`agentreview.waivers.Terms`; ``packs``: only
     these are asked, and the others are said to be left out.
     """
-    config = load_config(files.get, known_policies=load().ids())
+    loaded = load_with(files, examine_in_workers)
+    config = load_config(files.get, known_policies=loaded.catalogue.ids())
     guard = _guard(snapshot, files, config)
     terms = waivers.Terms(today=today, max_days=guard.waivers.max_days, accepted=accepted)
     return review_snapshot(
@@ -71,6 +73,7 @@ def compute(
         terms=terms,
         waiver_file=files.get(WAIVERS_NAME),
         packs=packs,
+        loaded=loaded,
     )
 
 
@@ -83,7 +86,9 @@ def _guard(snapshot: Snapshot, files: Mapping[str, bytes], config: Config) -> Co
     held = {name: change.content_before(name) for change, name in touched}
     before = {name: text for name, text in {**files, **held}.items() if text is not None}
     try:
-        return load_config(before.get, known_policies=load().ids())
+        return load_config(
+            before.get, known_policies=known_ids((*files, *(c.old_path or c.path for c in snapshot.changes)))
+        )
     except ConfigError:
         return Config()
 
@@ -91,13 +96,16 @@ def _guard(snapshot: Snapshot, files: Mapping[str, bytes], config: Config) -> Co
 def review_snapshot(
     snapshot: Snapshot, config: Config, progress: Progress | None = None, *, guard: Config | None = None, trees: Trees | None = None,
     terms: waivers.Terms = _NO_TERMS, waiver_file: bytes | None = None, packs: Collection[str] | None = None,
+    loaded: Loaded | None = None,
 ) -> Verdict:  # fmt: skip
     """Compute the verdict of a snapshot: policies, anchoring, waivers, triage.
 
     Touches nothing outside the process but what ``trees`` reads: other files of the two trees, when a finding rests on them.
+    ``loaded`` are the policies; the built-in ones alone when it is not given.
     """
     started = time.perf_counter()
-    whole = load()
+    loaded = loaded or Loaded(load())
+    whole = loaded.catalogue
     asked = tuple(p for p in whole.policies if packs is None or p.pack in packs)
     catalogue = replace(whole, policies=asked)
     engine = Engine(catalogue, config, guard)
@@ -123,16 +131,18 @@ def review_snapshot(
     settled = order(settle(f, engine.guard if f.rule in guards else config) for f in waived)
     failed = [f"{path}: {reason}" for path, reason in (*reviewed.failed, *unanchored)]
     runs = []
-    for pack in sorted({p.pack for p in whole.policies}):
+    known = sorted((*(p.id for p in whole.policies), *(name for name, _ in loaded.unchecked)))
+    for pack in sorted({name.partition(".")[0] for name in known}):
         agent = f"policy:{pack}"
         if packs is not None and pack not in packs:
             runs.append(
                 AgentRun(agent=agent, digest=whole.digest, outcome=Outcome.SKIPPED, required=False, reason=ELSEWHERE)
             )
             continue
-        ids = tuple(p.id for p in catalogue.policies if p.pack == pack and config.level(p.id) is not Level.OFF)
-        outcome = Outcome.FAILED if failed and ids else Outcome.COMPLETED if ids else Outcome.OFF
-        reason = "; ".join(failed) if failed and ids else "" if ids else f"switched off in {config.path}"
+        ids = tuple(name for name in known if name.startswith(f"{pack}.") and config.level(name) is not Level.OFF)
+        untold = [*failed, *(f"{name}: {reason}" for name, reason in loaded.unchecked if name in ids)]
+        outcome = Outcome.FAILED if untold and ids else Outcome.COMPLETED if ids else Outcome.OFF
+        reason = "; ".join(untold) if untold and ids else "" if ids else f"switched off in {config.path}"
         runs.append(
             AgentRun(
                 agent=agent, digest=catalogue.digest, outcome=outcome, required=bool(ids), reason=reason, rules=ids
@@ -141,7 +151,7 @@ def review_snapshot(
     used = {f.rule for f in settled}
     return Verdict(
         decision=decide(settled, runs), base=snapshot.base, tree=snapshot.tree, findings=settled, runs=tuple(runs), skipped=_described(reviewed.skipped),
-        rules=tuple(rules[r] for r in sorted(used)), notes=(*applied.notes, *_unsettled((f for f in settled if f.rule not in guards), config, catalogue), *_elsewhere(len(reviewed.claims) - len(shown))), files=reviewed.files,
+        rules=tuple(rules[r] for r in sorted(used)), notes=(*loaded.notes, *applied.notes, *_unsettled((f for f in settled if f.rule not in guards), config, catalogue), *_elsewhere(len(reviewed.claims) - len(shown))), files=reviewed.files,
         until=applied.until, configuration=config.digest, configured_in=config.path or "",
         worktree=snapshot.worktree, branch=snapshot.branch, source=snapshot.source, seconds=round(time.perf_counter() - started, 3),
     )  # fmt: skip

@@ -66,7 +66,7 @@ def _checks(repo: Repository) -> Iterator[Check]:
     yield from _worktrees(repo)
     yield from (_front_end(front_end) for front_end in front_ends)
     yield _store(repo)
-    policies = _policies()
+    policies = _policies(repo)
     yield policies[0]
     yield _configuration(repo, policies[1])
 
@@ -193,12 +193,22 @@ def _store(repo: Repository) -> Check:
     return Check(name="store", status=OK, detail=repo.store_dir)
 
 
-def _policies() -> tuple[Check, tuple[str, ...] | None]:
-    """Load the policies; returns their ids too, or None when they do not load."""
-    from .policies.load import load
+def _policies(repo: Repository) -> tuple[Check, tuple[str, ...] | None]:
+    """Load the policies, the staged ones of the project included; returns their ids too, or None when they do not load."""
+    from .policies.project import load_with
+    from .snapshot import base_tree, staged_tree
+    from .surroundings import configuration
+    from .worker import examine_in_workers
 
     try:
-        catalogue = load()
+        tree = staged_tree(repo)
+    except AgentReviewError:  # unmerged paths, which a review reports
+        tree = base_tree(repo)
+    try:
+        loaded = load_with(configuration(repo, tree), examine_in_workers)
+        if loaded.mistake is not None:
+            return Check(name="policies", status=FAIL, detail=loaded.mistake.message, fix=loaded.mistake.fix), None
+        catalogue = loaded.catalogue
     except AgentReviewError as error:
         return Check(name="policies", status=FAIL, detail=error.message, fix=error.fix or "reinstall agentreview"), None
     ids = tuple(policy.id for policy in catalogue.policies)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -222,6 +222,11 @@ def read_files(repo: Repository, tree: str, paths: Iterable[str]) -> dict[str, b
     files = {entry.path: entry.oid for entry in entries if entry.mode.startswith("100")}
     blobs = read_blobs(repo, files.values())
     return {path: blobs[oid] for path, oid in files.items()}
+
+
+def list_below(repo: Repository, tree: str, paths: Sequence[str]) -> tuple[TreeEntry, ...]:
+    """List the entries of a tree at or below fixed paths: files, links and submodules, in git's order."""
+    return _tree_entries(run(repo, "ls-tree", "-r", "-z", "--full-tree", tree, "--", *paths))
 
 
 def read_file(repo: Repository, tree: str, path: str) -> bytes | None:

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from agentreview.store import Store
 
 Progress = Callable[[int, int], None]
-CONFIGURATION = ("agentreview.toml", "pyproject.toml")
-WAIVERS = ".agentreview/waivers.toml"
 LAST = "last.json"  # per worktree: the last verdict, for `agentreview explain`
 
 
@@ -89,19 +87,20 @@ def judge_for_ci(
 ) -> Verdict:  # fmt: skip
     """Judge what turns the commit ``base`` into ``head`` by the rules of the commit ``policy``: the change brings none of its own.
 
-    Configuration and approvers are read from ``policy``; of the waivers the change adds only those count that an approver
+    Configuration, policies of the project and approvers are read from ``policy``; of the waivers the change adds only those count that an approver
     signed for. Nothing is looked up or kept: another machine's verdicts are not this one's.
     """
     from agentreview.approvals import accepted
     from agentreview.git import read_files
     from agentreview.snapshot import resolve
-    from agentreview.surroundings import GitTrees
+    from agentreview.surroundings import WAIVERS, GitTrees, configuration
     from agentreview.version import engine_version
 
     with Reviewer() as started:
         tree = resolve(repo, head, "tree")
-        rules = read_files(repo, policy, CONFIGURATION)
+        rules = {path: data for path, data in configuration(repo, policy).items() if path != WAIVERS}
         files = {**rules, **read_files(repo, tree, (WAIVERS,))}
+        _try_policies(repo, tree, rules)
         snapshot = _snapshot(repo, resolve(repo, base, "tree"), tree, None, source, _size_limit(files))
         signed = accepted(repo, base, head, snapshot, read_config(repo, policy))
         trees = GitTrees(repo, engine_version())
@@ -125,14 +124,12 @@ def _judge(
     if known is not None:
         verdict = replace(known, cached=True, worktree=repo.root, branch=branch, source=source)
     else:
-        from agentreview.git import read_files
+        from agentreview.surroundings import GitTrees, configuration
 
-        files = read_files(repo, tree, (*CONFIGURATION, WAIVERS))
+        files = configuration(repo, tree)
         limit = _size_limit(files)
         if snapshot is None or limit is not None:
             snapshot = _snapshot(repo, base, tree, branch, source, limit)
-        from agentreview.surroundings import GitTrees
-
         trees = GitTrees(repo, version)
         verdict = replace(reviewer.verdict(snapshot, files, progress, trees, today=today), version=version)
         if verdict.decision is not Decision.INCOMPLETE:  # what could not be reviewed may be reviewable next time
@@ -155,9 +152,23 @@ def _size_limit(files: Mapping[str, bytes]) -> int | None:
     if not any(b"max_file_bytes" in content for content in files.values()):
         return None
     from agentreview.config import load_config
-    from agentreview.policies.load import load
+    from agentreview.policies.project import known_ids
 
-    return load_config(files.get, known_policies=load().ids()).limits.max_file_bytes
+    return load_config(files.get, known_policies=known_ids(files)).limits.max_file_bytes
+
+
+def _try_policies(repo: Repository, tree: str, rules: Mapping[str, bytes]) -> None:
+    """Raise ConfigError for a project policy of a change that judges nothing yet, and would stop every review later."""
+    from agentreview.surroundings import FOLDERS, configuration
+
+    files = {path: data for path, data in configuration(repo, tree).items() if path.startswith(FOLDERS)}
+    if any(rules.get(path) != data for path, data in files.items()):
+        from agentreview.policies.project import load_with
+        from agentreview.worker import examine_in_workers
+
+        mistake = load_with(files, examine_in_workers).mistake
+        if mistake is not None:
+            raise mistake
 
 
 def utc_date() -> str:
@@ -170,11 +181,11 @@ def utc_date() -> str:
 def read_config(repo: Repository, tree: str) -> Config:
     """Read the configuration of a tree. Raises ConfigError for a mistake in it."""
     from agentreview.config import load_config
-    from agentreview.git import read_files
-    from agentreview.policies.load import load
+    from agentreview.policies.project import known_ids
+    from agentreview.surroundings import configuration
 
-    files = read_files(repo, tree, CONFIGURATION)
-    return load_config(files.get, known_policies=load().ids())
+    files = configuration(repo, tree)
+    return load_config(files.get, known_policies=known_ids(files))
 
 
 # -- keeping -------------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Edge: other files of the reviewed trees, from git, and their summaries, kept beside the verdicts.
 
-Asked by the review when a finding would rest on what another file holds; see :mod:`agentreview.policies.around`.
-A summary is a small JSON file named by a digest of the blob, its path and everything that made it; disposable.
+:func:`configuration` reads what a review is configured with. The rest is asked by the review when a finding would rest
+on what another file holds; see :mod:`agentreview.policies.around`. A summary is a small JSON file named by a digest of the blob, its path and everything that made it; disposable.
 """
 
 from __future__ import annotations
@@ -11,10 +11,48 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from agentreview.git import Repository, blob_sizes, read_blobs, tree_files
+from agentreview.errors import ConfigError
+from agentreview.git import Repository, blob_sizes, list_below, read_blobs, shown, tree_files
+from agentreview.version import PROJECT_FRAMEWORKS, PROJECT_POLICIES
 
 _KEPT = 20_000  # summaries; most are below a kilobyte
 _READ_BYTES = 64 * 1024 * 1024  # of one request
+WAIVERS = ".agentreview/waivers.toml"
+CONFIGURATION = ("agentreview.toml", "pyproject.toml", WAIVERS)
+FOLDERS = (PROJECT_POLICIES, PROJECT_FRAMEWORKS)
+_MAX_PROJECT_FILES = 200
+_MAX_PROJECT_BYTES = 256 * 1024  # of one file
+_PROJECT_FILES = (".md", ".yml", ".yaml", ".markdown", ".mdx")  # policies, framework files, and what is almost one
+
+
+def configuration(repo: Repository, tree: str) -> dict[str, bytes]:
+    """Return the configuration, the waivers and the project's own policies and framework files in a tree, by path.
+
+    Raises ConfigError for a policy that is a link, and for more or larger files than are read.
+    """
+    found: dict[str, str] = {}
+    for entry in list_below(repo, tree, (*CONFIGURATION, *FOLDERS)):
+        regular = entry.mode.startswith("100")
+        if entry.path in CONFIGURATION:
+            found.update({entry.path: entry.oid} if regular else {})
+        elif entry.path in FOLDERS or (not regular and entry.path.startswith(FOLDERS)):
+            what = "a link" if entry.mode == "120000" else "no file"
+            raise ConfigError(
+                f"this is {what}, so what it leads to is not in the reviewed tree", path=shown(entry.path), fix="Put the file itself there"
+            )  # fmt: skip
+        elif entry.path.startswith(FOLDERS) and entry.path.endswith(_PROJECT_FILES):
+            found[entry.path] = entry.oid
+    own = {path: oid for path, oid in found.items() if path not in CONFIGURATION}
+    if len(own) > _MAX_PROJECT_FILES:
+        fix = "Move what is no policy elsewhere"
+        raise ConfigError(f"there are {len(own)} files, at most {_MAX_PROJECT_FILES} are read", path=".agents", fix=fix)
+    sizes = blob_sizes(repo, own.values())
+    for path, oid in own.items():
+        if sizes[oid] > _MAX_PROJECT_BYTES:
+            message = f"the file has {sizes[oid]} bytes, at most {_MAX_PROJECT_BYTES} are read"
+            raise ConfigError(message, path=shown(path), fix="Shorten or split it")
+    blobs = read_blobs(repo, found.values())
+    return {path: blobs[oid] for path, oid in found.items()}
 
 
 @dataclass(frozen=True, slots=True)

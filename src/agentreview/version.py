@@ -16,6 +16,10 @@ VERSION = VERSION_FILE.read_text(encoding="ascii").strip()
 # The wheel carries the data directories inside the package; a checkout, also an editable one, has them beside src/.
 INSTALLED = (_PACKAGE / "_data").is_dir()
 
+# What a project may add, in the reviewed tree: policies of its own, and how its frameworks spell things.
+PROJECT_POLICIES = ".agents/policies"
+PROJECT_FRAMEWORKS = ".agents/frameworks"
+
 _engine: list[str] = []
 
 

@@ -17,12 +17,19 @@ import struct
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agentreview.model import FileChange
 from agentreview.policies.compare import Engine, FileResult, review_file
 
+if TYPE_CHECKING:
+    from agentreview.policies.compiling import Source
+    from agentreview.policies.examples import Example
+    from agentreview.policies.load import Catalogue
+    from agentreview.policies.selftest import Examined, Outcome
+
 WALL_FACTOR = 12.0
+EXAMPLE_SECONDS = 5.0  # of processor time for one example, or for all of one project policy when it is loaded
 _PARALLEL_BYTES = 150_000  # below this a second process costs more than it brings
 _HEADER = struct.Struct(">iI")  # file number (-1 - n: about to start n), length of the pickle
 
@@ -53,14 +60,46 @@ def summarise_in_workers(files: Sequence[tuple[str, bytes]], engine: Engine) -> 
     return _run(work, None)
 
 
+def examine_in_workers(sources: Sequence[Source], catalogue: Catalogue) -> list[Examined]:
+    """Run the examples of project policies that were not seen before; one that runs away is unchecked."""
+    from agentreview.policies.selftest import Examined, examine
+
+    work = Work(
+        sizes=[_PARALLEL_BYTES] * len(sources),
+        do=lambda n: examine(sources[n], catalogue),
+        failed=lambda _n, why: Examined(unchecked=f"its examples were {why}"),
+        seconds=EXAMPLE_SECONDS,
+        limit="for the examples of one policy",
+    )
+    return _run(work, None)
+
+
+def run_examples(examples: Sequence[tuple[Example, Catalogue]]) -> list[Outcome]:
+    """Run examples, each alone with its policy; one that runs away is unchecked."""
+    from agentreview.policies.selftest import Outcome, Word, run_example
+
+    work = Work(
+        sizes=[_PARALLEL_BYTES] * len(examples),
+        do=lambda n: run_example(*examples[n]),
+        failed=lambda n, why: Outcome(examples[n][0], Word.UNCHECKED, reason=why),
+        seconds=EXAMPLE_SECONDS,
+        limit="for one example",
+    )
+    return _run(work, None)
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Numbered jobs of known size: what does one, what stands for one that was killed, the processor time it may take."""
+    """Numbered jobs of known size: what does one, what stands for one that was killed, the processor time it may take.
+
+    ``limit`` says where that time is set.
+    """
 
     sizes: Sequence[int]
     do: Callable[[int], Any]
     failed: Callable[[int, str], Any]
     seconds: float
+    limit: str = "([limits] file_seconds)"
 
 
 def _run(work: Work, progress: Callable[[int, int], None] | None) -> list[Any]:
@@ -150,7 +189,7 @@ class _Worker:
         guilty = self.current if self.current in self.todo else self.todo[0]
         slow = waited or (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGPROF)
         reason = (
-            f"not checked within {self.limit:g} s of processor time ([limits] file_seconds)"
+            f"not checked within {self.limit:g} s of processor time {self.work.limit}"
             if slow
             else f"the analyser stopped unexpectedly (status {status})"
         )

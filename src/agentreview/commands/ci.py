@@ -58,14 +58,18 @@ def ci_command(
     """
     from agentreview.ci import shard, subject
     from agentreview.git import open_repository
-    from agentreview.policies.load import load
+    from agentreview.policies.project import known_ids
     from agentreview.review import judge_for_ci
+    from agentreview.surroundings import configuration
 
     github = os.environ.get("GITHUB_ACTIONS") == "true"
     targets = parse_targets(formats or (("github",) if github else ("terminal",)), None)
-    packs = shard(part, sorted({policy.pack for policy in load().policies})) if part is not None else None
     repo = open_repository(worktree)
     found = subject(repo, os.environ, lambda path: Path(path).read_bytes(), base=base, head=head)
+    packs = None
+    if part is not None:
+        ids = known_ids(configuration(repo, found.policy))
+        packs = shard(part, sorted({name.partition(".")[0] for name in ids}))
     say(f"reviewing {found.about}: {found.base[:12]}..{found.head[:12]}, by the rules of {found.policy[:12]}")
     with Counter(shown=not quiet and is_terminal(sys.stderr)) as counter:
         verdict = judge_for_ci(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from agentreview.config import Config
     from agentreview.facts import Facts
     from agentreview.git import Repository
+    from agentreview.policies.load import Catalogue
 
 PEOPLE = 256  # characters of a name, as the configuration allows
 
@@ -38,13 +39,13 @@ def confirm_command(*, names: tuple[str, ...], person: str | None, worktree: str
     Confirming says: a person checked these values, and what is not listed does not count. From then on findings that
     rest on them block. The name is written into the configuration file in the work tree; staging it is yours.
     """
+    from agentreview.commands.policies import reviewed
     from agentreview.config import parse_config
     from agentreview.git import open_repository
-    from agentreview.policies.load import load
 
     repo = open_repository(worktree)
     path, data = configuration(repo)
-    catalogue = load()
+    catalogue = reviewed(worktree).catalogue
     table = _root(path)
     before = parse_config(data, path=path, known_policies=catalogue.ids(), table=table)
     wanted = tuple(dict.fromkeys(known(name) for name in names))
@@ -54,7 +55,7 @@ def confirm_command(*, names: tuple[str, ...], person: str | None, worktree: str
     after = parse_config(text, path=path, known_policies=catalogue.ids(), table=table)
     if text != data:
         replace_file(Path(repo.root, path), text)
-    emit("\n".join(_said(repo, before, after, facts, by, changed=text != data)) + "\n")
+    emit("\n".join(_said(repo, catalogue, before, after, facts, by, changed=text != data)) + "\n")
     return int(ExitCode.PASS)
 
 
@@ -212,10 +213,16 @@ def replace_file(path: Path, data: bytes) -> None:
 
 
 def _said(
-    repo: Repository, before: Config, after: Config, facts: Sequence[str], by: str, *, changed: bool
+    repo: Repository,
+    catalogue: Catalogue,
+    before: Config,
+    after: Config,
+    facts: Sequence[str],
+    by: str,
+    *,
+    changed: bool,
 ) -> Iterator[str]:
     from agentreview.commands.factrows import plain, standings
-    from agentreview.policies.load import load
     from agentreview.reporters.text import clip, escape
 
     columns = width(sys.stdout)
@@ -225,7 +232,6 @@ def _said(
     for fact in facts:
         value = json.dumps(plain(after.facts.get(fact)), ensure_ascii=False)
         yield "  " + clip(escape(f"{fact} = {value}"), columns - 2)
-    catalogue = load()
     settled = {one.policy for one in standings(before, catalogue) if one.settled}
     now = standings(after, catalogue)
     new = [one.policy for one in now if one.settled and one.policy not in settled]
@@ -233,7 +239,7 @@ def _said(
         yield "questions of these policies block from now on, instead of asking:"
         yield from (f"  {policy}" for policy in new)
         yield from _last_review(repo, after, new)
-    yield from _waiting(now, facts)
+    yield from _waiting(now, facts, catalogue)
     if changed:
         place = f" -C {escape(repo.root)}" if repo.foreign else ""
         yield f"next: git{place} add {path}, for a review uses the staged file"
@@ -259,20 +265,15 @@ def _last_review(repo: Repository, config: Config, policies: Sequence[str]) -> I
         yield f"  {f.severity.value} {escape(f'{f.rule}  {f.path}:{f.start_line}')}  [{escape(handle[f.fingerprint])}]"
 
 
-def _waiting(standings: Sequence[Standing], facts: Sequence[str]) -> Iterator[str]:
+def _waiting(standings: Sequence[Standing], facts: Sequence[str], catalogue: Catalogue) -> Iterator[str]:
     """Policies that rest on what was confirmed, and on more."""
+    needs = {policy.id: set(policy.needs) for policy in catalogue.policies}
     waiting = []
     for one in standings:
-        if one.settled or not set(facts) & _needs(one.policy):
+        if one.settled or not set(facts) & needs[one.policy]:
             continue
         waits = [f"{fact} is not set" for fact in one.unset] + [f"{fact} is not confirmed" for fact in one.unconfirmed]
         waiting.append(f"  {one.policy}: {', '.join(waits)}")
     if waiting:
         yield "these go on asking (for a list, [] says that there is none):"
         yield from waiting
-
-
-def _needs(policy_id: str) -> set[str]:
-    from agentreview.policies.load import load
-
-    return {need for policy in load().policies if policy.id == policy_id for need in policy.needs}

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from agentreview.commands.policies import find, plain, section, show
-from agentreview.commands.shared import CONTEXT, emit, reviewed_config, unknown, worktree_option
+from agentreview.commands.policies import find, plain, reviewed, section, show
+from agentreview.commands.shared import CONTEXT, emit, unknown, worktree_option
 from agentreview.console import width
-from agentreview.errors import ConfigError, ExitCode, UsageError
+from agentreview.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from agentreview.config import Config
@@ -34,12 +34,12 @@ def command(*, name: str, worktree: str | None) -> int:
     as hipaa.audit-phi-read.
     """
     from agentreview.git import open_repository
-    from agentreview.policies.load import load
 
-    catalogue = load()
+    here = reviewed(worktree)
+    catalogue = here.catalogue
     policy = find(catalogue, name)
     if policy is not None:
-        return show(policy, worktree)
+        return show(policy, here)
     try:
         repo = open_repository(worktree)
     except UsageError as error:
@@ -47,7 +47,7 @@ def command(*, name: str, worktree: str | None) -> int:
             raise
         raise unknown("policy", name, catalogue.ids(), more=f" (no findings here: {error.message})") from error
     verdict, finding = named_finding(repo, name, sorted(catalogue.ids()))
-    lines = _explained(finding, verdict, find(catalogue, finding.rule), _config(repo), width(sys.stdout))
+    lines = _explained(finding, verdict, find(catalogue, finding.rule), here.config, width(sys.stdout))
     emit("\n".join(lines) + "\n")
     return int(ExitCode.PASS)
 
@@ -80,13 +80,6 @@ def named_finding(repo: Repository, name: str, policies: list[str]) -> tuple[Ver
         [*handle.values(), *policies],
         more=f" The last review here has {len(handle)} findings: agentreview -v lists them",
     )
-
-
-def _config(repo: Repository) -> Config | None:
-    try:
-        return reviewed_config(repo)
-    except ConfigError:
-        return None
 
 
 def _explained(

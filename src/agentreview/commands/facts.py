@@ -50,14 +50,14 @@ group.add_command(confirm_command)
 def show(*, form: str, verbose: bool, worktree: str | None) -> int:
     """Print what is known."""
     from agentreview.commands.factrows import fact_lines, rows, standings
+    from agentreview.commands.policies import reviewed
     from agentreview.commands.setup import detected
     from agentreview.git import open_repository
-    from agentreview.policies.load import load
 
     repo = open_repository(worktree)
     config = reviewed_config(repo)
     lines = fact_lines(repo, reviewed_tree(repo), config.path) if config.path else {}
-    catalogue = load()
+    catalogue = reviewed(worktree).catalogue
     table = rows(config, lines, catalogue, detected(repo))
     policies = standings(config, catalogue)
     if form == "json":

@@ -84,18 +84,21 @@ def command(
     What is reviewed is kept beside the verdicts, so an interrupted run goes on where it was, and after an edit of the
     configuration everything is reviewed anew.
     """
+    from agentreview.commands.policies import reviewed
     from agentreview.git import open_repository
     from agentreview.learn import propose, render, report
     from agentreview.learn.history import read_history
     from agentreview.learn.record import Kept
     from agentreview.learn.replay import Gate
-    from agentreview.policies.load import load
     from agentreview.version import engine_version
 
     repo = open_repository(worktree)
     history = read_history(repo, span, limit)
-    config, catalogue = reviewed_config(repo), load()
-    gate = Gate(repo=repo, config=config, version=engine_version())
+    config, here = reviewed_config(repo), reviewed(worktree)
+    if here.mistake is not None:
+        raise here.mistake
+    catalogue = here.catalogue
+    gate = Gate(repo=repo, config=config, version=engine_version(), catalogue=catalogue)
     kept = Kept(store_dir=repo.store_dir, version=gate.version, configuration=f"{config.digest} {catalogue.digest}")
     records = {} if fresh else _known(kept, history.commits)
     known = len(records)

@@ -1,4 +1,4 @@
-"""``policies list|show|test``: what is checked, why, and whether it works."""
+"""``policies list|show``: what is checked, and why."""
 
 from __future__ import annotations
 
@@ -6,27 +6,21 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from agentreview.commands.shared import CONTEXT, emit, reviewed_config, unknown, worktree_option
+from agentreview.commands.shared import CONTEXT, emit, reviewed_tree, unknown, worktree_option
 from agentreview.console import is_terminal, width
 from agentreview.errors import ConfigError, ExitCode, UsageError
+from agentreview.reporters.summary import BEYOND
 
 if TYPE_CHECKING:
     from agentreview.config import Config
     from agentreview.policies.load import Catalogue, Policy
-    from agentreview.policies.selftest import Outcome
 
 SECTIONS = ("Why", "What to do", "Stays silent when")
-BEYOND = (
-    "What no diff shows: encryption of the store, who keeps and reads the logs, roles and row-level security in "
-    "production, contracts with vendors, gateways, backups, training.",
-    "A pass is evidence for change control. It is not a statement that a law is met.",
-)
-
 _BOLD = re.compile(r"\*\*([A-Z][^*`\n]*)\*\*")
 
 
@@ -36,42 +30,67 @@ def group() -> None:
 
 
 @group.command("list", context_settings=CONTEXT, short_help="All policies, and what they may do here.")
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option("--format", "form", type=click.Choice(["table", "json", "markdown"]), default="table", show_default=True)
 @worktree_option
 def list_command(*, form: str, worktree: str | None) -> int:
     """List every policy: id, severity, what a hit means, and its level in this repository's configuration.
 
     A violation is wrong by itself; a suspect is a question that project facts settle. The level is on, advisory or
-    off; it is left out when this is not a repository.
+    off; it is left out when this is not a repository. The project's own policies are those that are staged.
     """
-    from agentreview.policies.load import load
-
-    policies = load().policies
-    config, mistake = _configuration(worktree)
+    found = reviewed(worktree)
+    policies = found.catalogue.policies
     if form == "json":
-        emit(json.dumps([_record(policy, config) for policy in policies], indent=2) + "\n")
+        emit(json.dumps([_record(policy, found.config) for policy in policies], indent=2) + "\n")
+    elif form == "markdown":
+        emit("\n".join(_index(found)) + "\n")
     else:
         columns = width(sys.stdout) if is_terminal(sys.stdout) else 1000  # a pipe has no edge
-        emit("\n".join(_table(policies, config, columns)) + "\n")
-    if mistake is not None:
-        raise mistake
+        emit("\n".join(_table(policies, found.config, columns)) + "\n")
+    if found.mistake is not None:
+        raise found.mistake
     return int(ExitCode.PASS)
 
 
-def _configuration(worktree: str | None) -> tuple[Config | None, ConfigError | None]:
-    """Return this repository's configuration if there is one to read, and the mistake in it if there is one."""
+@dataclass(frozen=True, slots=True)
+class Reviewed:
+    """What a review here would use: the policies, and the configuration if there is one to read.
+
+    ``mistake`` is the first one in either; then what could be read stands in. ``files`` are what they were read from.
+    """
+
+    catalogue: Catalogue
+    config: Config | None = None
+    mistake: ConfigError | None = None
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+
+def reviewed(worktree: str | None) -> Reviewed:
+    """Read policies and configuration of the staged tree; outside a repository there are the built-in policies."""
+    from agentreview.config import load_config
     from agentreview.git import open_repository
+    from agentreview.policies.load import load
+    from agentreview.policies.project import known_ids, load_with
+    from agentreview.surroundings import configuration
+    from agentreview.worker import examine_in_workers
 
     try:
         repo = open_repository(worktree)
     except UsageError:
         if worktree is not None:
             raise
-        return None, None
+        return Reviewed(load())
+    found = Reviewed(load())
     try:
-        return reviewed_config(repo), None
+        found = replace(found, files=configuration(repo, reviewed_tree(repo)))
+        loaded = load_with(found.files, examine_in_workers)
+        found = replace(found, catalogue=loaded.catalogue, mistake=loaded.mistake)
     except ConfigError as error:
-        return None, error
+        found = replace(found, mistake=error)
+    try:
+        return replace(found, config=load_config(found.files.get, known_policies=known_ids(found.files)))
+    except ConfigError as error:
+        return replace(found, mistake=found.mistake or error)
 
 
 def _hits(policy: Policy) -> list[str]:
@@ -115,22 +134,21 @@ def _table(policies: Iterable[Policy], config: Config | None, columns: int) -> I
 @click.argument("policy_id", metavar="ID")
 @worktree_option
 def show_command(*, policy_id: str, worktree: str | None) -> int:
-    """Show a policy with the words of what it cites."""
-    from agentreview.policies.load import load
-
-    catalogue = load()
-    policy = find(catalogue, policy_id)
+    """Show a policy with the words of what it cites, and what a diff cannot show about it."""
+    found = reviewed(worktree)
+    policy = find(found.catalogue, policy_id)
     if policy is None:
-        raise unknown("policy", policy_id, catalogue.ids(), more=" agentreview policies list shows them")
-    return show(policy, worktree)
+        raise found.mistake or unknown(
+            "policy", policy_id, found.catalogue.ids(), more=" agentreview policies list shows those that are staged"
+        )
+    return show(policy, found)
 
 
-def show(policy: Policy, worktree: str | None) -> int:
+def show(policy: Policy, found: Reviewed) -> int:
     """Print a policy, with its level where there is a configuration. Raises the mistake in one afterwards."""
-    config, mistake = _configuration(worktree)
-    emit("\n".join(described(policy, config, width(sys.stdout))) + "\n")
-    if mistake is not None:
-        raise mistake
+    emit("\n".join(described(policy, found.config, width(sys.stdout))) + "\n")
+    if found.mistake is not None:
+        raise found.mistake
     return int(ExitCode.PASS)
 
 
@@ -164,19 +182,62 @@ def described(policy: Policy, config: Config | None, columns: int) -> Iterator[s
             yield from prose(says, columns, "    ")
         yield from (f"  {cwe}  https://cwe.mitre.org/data/definitions/{cwe[4:]}.html" for cwe in rule.cwe)
     yield ""
+    yield "What a diff cannot show"
+    for line in unseen(policy):
+        yield from prose(f"- {line}", columns, "  ")
+    yield ""
     for line in BEYOND:
         yield from prose(line, columns, "")
 
 
 def cited() -> dict[str, tuple[str, str]]:
     """Return what every citation is about: name to (kind, words)."""
-    import yaml
-
+    from agentreview.policies.compiling import citation_table
     from agentreview.policies.load import policies_dir
 
-    data = yaml.safe_load((policies_dir() / "citations.yml").read_bytes())
-    items: Mapping[str, Mapping[str, str]] = data["citations"]
-    return {name: (item.get("kind", ""), item.get("says", "")) for name, item in items.items()}
+    table = policies_dir() / "citations.yml"
+    items = citation_table(table.read_bytes(), str(table))
+    return {name: (item["kind"], item["says"]) for name, item in items.items()}
+
+
+def unseen(policy: Policy) -> list[str]:
+    """Return what no diff shows about what this policy asks, the policy's own sentences first."""
+    from agentreview.policies.load import policies_dir
+    from agentreview.policies.yamlfile import decoded, document
+
+    path = policies_dir() / "unseen.yml"
+    sentences: Mapping[str, list[str]] = document(decoded(path.read_bytes(), str(path)), str(path))[0]["unseen"]
+    own = [*sentences.get(policy.id, []), *sentences.get(policy.pack, [])]
+    return own or ["What the running system is configured to do."]
+
+
+def _index(here: Reviewed) -> Iterator[str]:
+    """The policies as one Markdown table: docs/policy-index.md."""
+    from agentreview.policies.examples import examples, examples_of
+    from agentreview.policies.project import policy_id
+    from agentreview.policies.yamlfile import decoded
+
+    own = ((policy_id(path), path, data) for path, data in here.files.items())
+    found = [
+        *examples(),
+        *(e for name, path, data in own if name for e in examples_of(decoded(data, path), name, path)),
+    ]
+    yield "# Policy index"
+    yield ""
+    yield "Written by `agentreview policies list --format markdown`; `make index` renews it."
+    yield "What a policy cites is what a rule asks, never that code satisfies a law."
+    yield "`agentreview policies show ID` prints a policy with the words of what it cites."
+    yield ""
+    yield "| id | what the code must do | severity | a hit is a | CWE | citations | frameworks with examples | bad | good |"
+    yield "|---|---|---|---|---|---|---|---:|---:|"
+    for policy in here.catalogue.policies:
+        mine = [example for example in found if example.policy == policy.id]
+        cells = (
+            f"`{policy.id}`", policy.rule.title, policy.rule.severity.value, ", ".join(_hits(policy)),
+            ", ".join(cwe.removeprefix("CWE-") for cwe in policy.rule.cwe), "; ".join(policy.rule.references),
+            ", ".join(sorted({example.framework for example in mine})), str(sum(not e.good for e in mine)), str(sum(e.good for e in mine)),
+        )  # fmt: skip
+        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def section(title: str, markdown: str, columns: int, *, heading: str = "") -> Iterator[str]:
@@ -214,71 +275,3 @@ def _paragraphs(markdown: str) -> Iterator[str]:
             current = []
         if text:
             current.append(text)
-
-
-@group.command("test", context_settings=CONTEXT, short_help="Run the examples of the policies.")
-@click.argument("policy_id", metavar="[ID]", required=False)
-@click.option(
-    "--path",
-    "folder",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="Policies and framework files below DIR instead of the built-in ones.",
-)
-@click.option("--verbose", "-v", is_flag=True, help="List every example.")
-def test_command(*, policy_id: str | None, folder: Path | None, verbose: bool) -> int:
-    """Run the examples of every policy, or of one, through the same code as a review.
-
-    A bad example must be found, a good one must not. Exits 2 when one fails: a policy that misses its own bad example
-    is a mistake in the policy.
-    """
-    from agentreview.policies.load import load
-    from agentreview.policies.selftest import run
-
-    catalogue = load(folder)
-    if policy_id is not None and find(catalogue, policy_id) is None:
-        raise unknown("policy", policy_id, catalogue.ids())
-    if not catalogue.policies:
-        raise UsageError(f"there are no policies in {folder}", fix="Name the folder that holds the packs")
-    outcomes: dict[str, list[Outcome]] = {policy.id: [] for policy in catalogue.policies}
-    for outcome in run(folder, policy_id or ""):
-        outcomes.setdefault(outcome.example.policy, []).append(outcome)
-    chosen = {name: found for name, found in outcomes.items() if policy_id in (None, name)}
-    emit("\n".join(_results(chosen, verbose=verbose)) + "\n")
-    right = all(map(_sound, chosen.values()))
-    return int(ExitCode.PASS if right else ExitCode.USAGE)
-
-
-def _sound(outcomes: list[Outcome]) -> bool:
-    return all(outcome.passed for outcome in outcomes) and any(not outcome.example.good for outcome in outcomes)
-
-
-def _results(outcomes: Mapping[str, list[Outcome]], *, verbose: bool) -> Iterator[str]:
-    from agentreview.reporters.summary import count
-    from agentreview.reporters.text import escape
-
-    size = max(map(len, outcomes))
-    for name, found in outcomes.items():
-        good = sum(outcome.example.good for outcome in found)
-        yield f"{'ok  ' if _sound(found) else 'FAIL'}  {escape(name):<{size}}  {len(found) - good} bad, {good} good"
-        if len(found) == good:
-            yield "        it has no bad example: nothing shows that it finds anything"
-        for outcome in found:
-            if verbose or not outcome.passed:
-                yield from (f"        {escape(line)}" for line in _example(outcome))
-    every = [outcome for found in outcomes.values() for outcome in found]
-    failed = sum(not outcome.passed for outcome in every)
-    policies = f"{len(outcomes)} {'policy' if len(outcomes) == 1 else 'policies'}"
-    yield f"{policies}, {count(len(every), 'example')}: {failed} failed"
-
-
-def _example(outcome: Outcome) -> Iterator[str]:
-    example = outcome.example
-    kind = "good" if example.good else "bad"
-    place = f"{example.policy.replace('.', '/')}.md:{example.line}"
-    yield f"{'ok  ' if outcome.passed else 'FAIL'} {place} {kind} {example.framework}: {example.title}"
-    if not outcome.passed:
-        nothing = "the policy says nothing" if not example.good else ""
-        yield from (
-            f"     {line}" for line in (*outcome.said, outcome.reason or ("" if outcome.said else nothing)) if line
-        )

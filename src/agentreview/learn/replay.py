@@ -24,6 +24,8 @@ from agentreview.git import Repository
 from agentreview.learn.history import Commit
 from agentreview.learn.record import Record, record_of
 from agentreview.model import Snapshot
+from agentreview.policies.load import Catalogue
+from agentreview.policies.project import Loaded
 from agentreview.surroundings import GitTrees
 
 if TYPE_CHECKING:
@@ -35,11 +37,14 @@ Done = Callable[[Commit, Record], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
-    """What every commit is judged by: the repository, the configuration, and the version that summaries are kept under."""
+    """What every commit is judged by: the repository, the configuration, the version that summaries are kept under, and
+    the policies (None: the built-in ones).
+    """
 
     repo: Repository
     config: Config
     version: str
+    catalogue: Catalogue | None = None
 
 
 def judge(gate: Gate, commit: Commit) -> Record:
@@ -57,7 +62,8 @@ def judge(gate: Gate, commit: Commit) -> Record:
             base=commit.base, tree=commit.tree, commit=commit.sha, source=f"commit {commit.sha[:12]}",
             changes=changes(gate.repo, commit.base, commit.tree, limit=limit),
         )  # fmt: skip
-        verdict = review_snapshot(snapshot, gate.config, trees=GitTrees(gate.repo, gate.version))
+        loaded = Loaded(gate.catalogue) if gate.catalogue is not None else None
+        verdict = review_snapshot(snapshot, gate.config, trees=GitTrees(gate.repo, gate.version), loaded=loaded)
         return record_of(verdict, gate.config, seconds=_processor_time() - started)
     except AgentReviewError as error:
         return Record(failed=str(error))

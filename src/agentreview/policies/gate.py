@@ -67,7 +67,7 @@ def _text(content: bytes | None) -> str:
     return text_of(content) if content is not None else ""
 
 
-def _claim(
+def claim_at(
     policy: Policy,
     check: Check,
     change: FileChange,
@@ -78,6 +78,7 @@ def _claim(
     identity: str = "",
     fix: str = "",
 ) -> Claim:
+    """Word what a change does to the gate, at a line of the new version (of the old one when the file is gone)."""
     source = _text(change.after if change.after is not None else change.before).split("\n")
     number = min(max(line, 1), len(source))
     return Claim(
@@ -102,7 +103,7 @@ def _configuration(policy: Policy, check: Check, change: FileChange, known: Coll
             continue  # reading the configuration reports that itself
         first = not before.strip() or not tables[0]
         if old is not None and not after.strip() and not first:
-            yield _claim(
+            yield claim_at(
                 policy,
                 check,
                 change,
@@ -112,7 +113,7 @@ def _configuration(policy: Policy, check: Check, change: FileChange, known: Coll
             )
         for sentence in config_relaxations(old, new):
             line = _line_of(after, sentence)
-            yield _claim(
+            yield claim_at(
                 policy,
                 check,
                 change,
@@ -151,7 +152,7 @@ def _hook_entries(policy: Policy, check: Check, change: FileChange, before: str,
 
     old, new = entries(before), entries(after)
     if old and not new:
-        yield _claim(
+        yield claim_at(
             policy,
             check,
             change,
@@ -171,7 +172,7 @@ def _hook_entries(policy: Policy, check: Check, change: FileChange, before: str,
                 continue
             if key == "stages" and (not old or "manual" not in found or "pre-commit" in found.replace("manual", "")):
                 continue
-            yield _claim(
+            yield claim_at(
                 policy,
                 check,
                 change,
@@ -212,7 +213,7 @@ def _signers(policy: Policy, check: Check, change: FileChange, before: str, afte
     for number, line in enumerate(after.split("\n"), 1):
         entry = " ".join(line.split())
         if entry and not entry.startswith("#") and entry not in known:
-            yield _claim(
+            yield claim_at(
                 policy,
                 check,
                 change,
@@ -228,7 +229,7 @@ def _owners(policy: Policy, check: Check, change: FileChange, before: str, after
     for line in before.split("\n"):
         entry = " ".join(line.split())
         if entry and not entry.startswith("#") and _GATE_PATHS.search(entry.split(" ")[0]) and entry not in kept:
-            yield _claim(
+            yield claim_at(
                 policy,
                 check,
                 change,
@@ -256,5 +257,5 @@ def _ways_around(policy: Policy, check: Check, change: FileChange, after: str) -
             continue
         for pattern, what in _AROUND:
             if pattern.search(line) and not pattern.search(earlier):
-                yield _claim(policy, check, change, number, f"this line {what}", identity=f"around:{what}")
+                yield claim_at(policy, check, change, number, f"this line {what}", identity=f"around:{what}")
                 break

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from agentreview.config import Level
 from agentreview.globs import matches
 from agentreview.model import Claim, FileChange, Skipped
-from agentreview.policies import gate, lines, secrets, waived
+from agentreview.policies import gate, gatefiles, lines, secrets, waived
 from agentreview.policies.compare import Claimed, Engine, FileResult, review_file
 from agentreview.policies.load import GUARD_FORMS, Policy
 from agentreview.policies.nearby import Nearby
 from agentreview.policies.paths import path_classes
+from agentreview.policies.project import policy_id
 from agentreview.policies.removed import Removal, asked_less
 
 if TYPE_CHECKING:
@@ -63,12 +64,18 @@ def review_changes(
     claims: list[Claimed] = []
     seen: Counter[tuple[str, str, str]] = Counter()
     policies = (*engine.policies, *_guards(engine))
+    # Also the project's policies that the change adds or takes away: either version of the configuration may name them.
+    known = engine.catalogue.ids() | {
+        name for c in changes for name in map(policy_id, (c.path, c.old_path or "")) if name
+    }
     for change in changes:  # the gate guards itself also in excluded files
         for policy in policies:
             for check in policy.checks:
                 found: Iterable[Claim]
                 if check.form == "gate":
-                    found = gate.scan(policy, check, change, engine.catalogue.ids())
+                    found = gate.scan(policy, check, change, known)
+                    if gatefiles.concerns(change):
+                        found = [*found, *gatefiles.scan(policy, check, change, engine)]
                 elif check.form == "waived":
                     found = waived.scan(policy, check, change)
                 elif check.form == "secrets" and change not in excluded:

@@ -20,7 +20,7 @@ from agentreview.waiverfile import SHORTEST_REASON, WAIVERS_NAME, Waivers, added
 
 _FORM = re.compile(r"agentreview:\s*ignore(?:\[([^\]\n]*)\])?[ \t]*([^\n]*)")
 _CLOSING = re.compile(r"\s*(?:\*/|-->|#\}|%\})\s*$")
-_RULE = re.compile(r"[a-z]+\.[a-z-]+")
+_RULE = re.compile(r"[a-z][a-z0-9-]*\.[a-z][a-z0-9-]*")
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ from agentreview.model import (
     Verdict,
     Waiver,
 )
-from agentreview.reporters.summary import EXIT_CODES, tally
+from agentreview.reporters.summary import BEYOND, EXIT_CODES, tally
 
 SCHEMA = "agentreview/report/1"
 TOOL = "agentreview"
@@ -78,6 +78,7 @@ def to_json(verdict: Verdict) -> dict[str, Any]:
         "files_reviewed": verdict.files,
         "summary": tally(verdict),
         **plain,
+        "not_shown": list(BEYOND),
     }
 
 
@@ -287,4 +288,5 @@ _REPORT: dict[str, Read] = {
         value, dict.fromkeys(("blocking", "advisory", "waived", "existing", "skipped"), _number), where
     ),
     **_SHAPES[Verdict],
+    "not_shown": _texts,  # the same in every report: not part of the verdict
 }

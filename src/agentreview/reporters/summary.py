@@ -26,6 +26,13 @@ EXIT_CODES = {
     Decision.INCOMPLETE: ExitCode.INCOMPLETE,
 }
 
+BEYOND = (
+    "What no diff shows: whether the store is encrypted; who keeps, reads and can change the logs; roles, second factors, "
+    "feature flags and row-level security in production; contracts with vendors; gateways; backups; risk analysis and training.",
+    "A pass is evidence for change control. It is not a statement that a law is met.",
+)
+"""What every report leaves open, whatever it found."""
+
 
 def bucket(finding: Finding) -> str:
     """Name the one count a finding goes into: ``blocking``, ``advisory``, ``waived``, or ``existing`` (old debt)."""

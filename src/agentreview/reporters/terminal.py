@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 from agentreview.model import Decision, Finding, Hit, Skipped, Status, Verdict
 from agentreview.reporters.summary import (
+    BEYOND,
     advice,
     bucket,
     citations,
@@ -71,6 +72,7 @@ def render(
         *_not_reviewed(verdict, paint, verbose=verbose),
         *_agents(verdict, paint, width),
         *([] if quiet else _notes(verdict, paint, width)),
+        *(_beyond(paint, width) if verbose else []),
         escape(counts_line(verdict)) + (" (already judged: from the store)" if verdict.cached else ""),
         paint(escape(decision_line(verdict)), _decision_style(verdict)),
     ]
@@ -258,3 +260,10 @@ def _notes(verdict: Verdict, paint: Paint, width: int) -> Iterator[str]:
         yield from ("  " + line for line in rest)
     if verdict.notes:
         yield ""
+
+
+def _beyond(paint: Paint, width: int) -> Iterator[str]:
+    """What the report leaves open, whatever it found."""
+    for sentence in BEYOND:
+        yield from (paint(line, "dim") for line in wrap(sentence, width))
+    yield ""
