@@ -118,7 +118,9 @@ def test_it_can_be_waived_in_place(repo):
         "def level(text):\n    # agentreview: ignore[project.no-eval] only the build calls it\n    return eval(text)\n"
     )
     repo.stage({FILE: POLICY, "app/level.py": waived})
-    assert review(repo) == (0, ["project.no-eval"])
+    done = agentreview("--format", "json", cwd=repo.path)
+    status = {finding["rule"]: finding["status"] for finding in json.loads(done.out)["findings"]}
+    assert (done.code, status["project.no-eval"]) == (0, "waived")
 
 
 def test_it_yields_to_the_paths_it_skips(repo):
