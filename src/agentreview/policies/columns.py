@@ -73,8 +73,13 @@ def unique(policy: Policy, check: Check, view: View) -> Iterator[Claim]:
             )
             continue
         held = list(columns(unit))
-        if not any(lexicon.tenant_key(c.name) for c in held):
+        typed = view.analysis.module.language in ("go", "java")  # a field needs no annotation there to be a column
+        fields = [t.name for s in unit.body for t in s.targets if s.kind == "assign"] if typed else []
+        if not any(lexicon.tenant_key(name) for name in (*fields, *(c.name for c in held))):
             continue
+        for column, together in _indexes(held):
+            if not any(lexicon.tenant_key(n) or _RANDOM.search(n) for n in together) and not _by_nature(column):
+                yield _claim(policy, check, view, unit, column.stmt.start, column.stmt, ", ".join(together))
         for column in held:
             if any(_says(call, "unique") for call in column.calls) and not _by_nature(column):
                 yield _claim(policy, check, view, unit, column.stmt.start, column.stmt, column.name)
@@ -106,6 +111,17 @@ def unique(policy: Policy, check: Check, view: View) -> Iterator[Claim]:
                     identity=f"unique:{name}:{arg.name}",
                     value=arg.name,
                 )
+
+
+def _indexes(held: list[Column]) -> Iterator[tuple[Column, list[str]]]:
+    """Unique indexes that tags of fields name: ``gorm:"uniqueIndex:org_mrn"`` on two of them is one index over both."""
+    found: dict[str, list[Column]] = {}
+    for column in held:
+        for arg in (a for call in column.calls for a in call.args if a.name == "unique" and a.value.kind == "str"):
+            index = arg.value.name.partition(",")[0]
+            found.setdefault(index or column.name, []).append(column)
+    for members in found.values():
+        yield members[0], [c.name for c in members]
 
 
 def _schemas(view: View) -> Iterator[tuple[str, Expr]]:
@@ -183,6 +199,16 @@ def _constraints(unit: Unit) -> Iterator[tuple[Stmt, list[str]]]:
         if name == "Unique" or (name == "Index" and _says(decorator, "unique")):
             at = Stmt("expr", decorator.line, decorator.end_line, decorator.start, decorator.end, value=decorator)
             yield at, _listed(decorator)
+        if name == "Table":  # @Table(uniqueConstraints = @UniqueConstraint(columnNames = {…}))
+            for sub in subexpressions(decorator):
+                listed = [n for a in sub.args if a.name in ("columnNames", "columnList") for n in _names_of(a.value)]
+                last = chain(sub)[-1].name if sub.kind == "call" else ""
+                if listed and (last == "UniqueConstraint" or (last == "Index" and _says(sub, "unique"))):
+                    yield Stmt("expr", sub.line, sub.end_line, sub.start, sub.end, value=sub), listed
+
+
+def _names_of(value: Expr) -> list[str]:
+    return [n.strip() for s in subexpressions(value) if s.kind == "str" for n in s.name.split(",") if n.strip()]
 
 
 def _together(value: Expr) -> list[list[str]]:

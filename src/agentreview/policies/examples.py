@@ -46,6 +46,8 @@ _DEFAULT_PATH = {
     "tsx": "src/page.tsx",
     "javascript": "src/routes.js",
     "ruby": "app/controllers/records_controller.rb",
+    "go": "api/handlers.go",
+    "java": "src/main/java/org/clinic/Records.java",
     "toml": "agentreview.toml",
     "yaml": "ci.yml",
     "sh": "run.sh",

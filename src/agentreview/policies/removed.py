@@ -85,6 +85,8 @@ def _weakened(policy: Policy, check: Check, change: FileChange, before: View, af
     known = {title(u) for u in old_module.units}
     added = any(is_test(u) and title(u) not in known for u in new_module.units)
     for unit in old_module.units:
+        if unit.name == "<callback>":
+            continue  # told with the function around it
         new = now.get(title(unit))
         found: Iterable[Loss] = ()
         if new is None and not added:  # else it may have been renamed, or several became one

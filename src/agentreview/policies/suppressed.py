@@ -10,27 +10,30 @@ from agentreview.model import Claim
 from agentreview.policies.claims import View, make_claim
 from agentreview.policies.load import Check, Policy
 from agentreview.syntax.facts import Fact
+from agentreview.syntax.tree import Module
 
 _MARKS = re.compile(
     r"(?i)(?:(?P<bandit>#?\s*\bnosec\b)|(?P<noqa>\bnoqa:\s*[A-Z0-9, ]*\bS\d{3})|(?P<semgrep>\bnosemgrep\b)|(?P<secret>pragma:\s*allowlist\s+(?:nextline\s+)?secret|gitleaks:allow)"
     r"|(?P<eslint>eslint-disable(?:-next-line|-line)?\s+[^*]*?\b(?:security/|no-eval\b|no-implied-eval|no-new-func|react/no-danger|no-unsanitized/|no-secrets/|xss/))"
     r"|(?P<all>\bnoqa\b(?!\s*:)|flake8:\s*noqa\b(?!\s*:)|ruff:\s*noqa\b(?!\s*:)|pylint:\s*disable=all|eslint-disable(?:-next-line|-line)?\s*(?:--|$|\*/))"
-    r"|(?P<go>\bnolint:\s*[\w,]*gosec)|(?P<ruby>rubocop:disable\s+[^#]*Security/|brakeman:ignore)|(?P<codeql>\b(?:lgtm|codeql)\s*\[)|(?P<sonar>\bNOSONAR\b))"
+    r"|(?P<go>\bnolint(?::\s*[\w,]*(?:gosec|\ball\b)|\s*(?://.*)?$))|(?P<ruby>rubocop:disable\s+[^#]*Security/|brakeman:ignore)|(?P<codeql>\b(?:lgtm|codeql)\s*\[)|(?P<sonar>\bNOSONAR\b)"
+    r"|(?P<java>\bSuppressFBWarnings\b|\bSuppressWarnings\((?=[^)]*(?:java:S\d|squid:|findsecbugs|\"all\"))))"
 )
 _RULE = re.compile(
     r"\bB\d{3}\b|\bS\d{3}\b|\bG\d{3}\b|security/|no-[a-z-]+|Security/\w+|CWE-\d+|[\w-]+\.[\w.-]+|java:S\d+|squid:S?\d+|\[[^\]]+\]|secret\b"
 )
+_NOTE = re.compile(r"Suppress(?:FB)?Warnings\b")
 _WORD = re.compile(r"[A-Za-z]{3,}")
 
 
 def suppressed(policy: Policy, check: Check, before: View | None, after: View) -> Iterator[Claim]:
     """Claim suppressions that were not there before and that do not say which rule and why."""
     had = (
-        Counter(_key(text) for _, text in before.analysis.module.comments if _MARKS.search(text))
+        Counter(_key(text) for _, text in _said(before.analysis.module) if _MARKS.search(text))
         if before is not None
         else Counter()
     )
-    for line, text in after.analysis.module.comments:
+    for line, text in _said(after.analysis.module):
         mark = _MARKS.search(text)
         if mark is None:
             continue
@@ -50,6 +53,18 @@ def suppressed(policy: Policy, check: Check, before: View | None, after: View) -
         yield make_claim(policy, check, after, unit, fact=fact, identity=f"suppressed:{shown.lower()}", value=shown)
 
 
+def _said(module: Module) -> list[tuple[int, str]]:
+    """Comments, and annotations that silence a check with the comment beside them: ``@SuppressWarnings("java:S2077") // …``."""
+    if module.language != "java":
+        return list(module.comments)
+    beside = dict(module.comments)
+    notes = [
+        d for unit in module.units for d in unit.decorators if _NOTE.match(module.source[d.start : d.end].lstrip("@"))
+    ]
+    said = [(d.line, module.source[d.start : d.end]) for d in notes]
+    return [*module.comments, *((n, f"{text} {beside.get(n, '') or beside.get(n - 1, '')}") for n, text in said)]
+
+
 def _key(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", " ", text).strip().lower()
 
@@ -58,6 +73,9 @@ def _explained(text: str, mark: re.Match[str]) -> bool:
     """A rule by name, and at least three words that are not part of the marker."""
     rest = text[mark.end() :]
     named = _RULE.search(text) is not None
+    if mark["java"]:
+        reason_given = rest.partition("justification")[2] or rest.partition("//")[2]
+        return "(" in text and len(_WORD.findall(reason_given)) >= 3
     if mark["eslint"]:  # its rules are words too; a reason stands behind two hyphens
         return len(_WORD.findall(text.partition("--")[2])) >= 3
     reason = re.split(r"--|\s[-\u2013\u2014]\s|:\s|\bbecause\b|#|//", rest, maxsplit=1)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from agentreview.model import Claim, Hit
 from agentreview.policies.claims import View, make_claim
 from agentreview.policies.load import Check, Policy
+from agentreview.policies.unheeded import unheeded
 from agentreview.syntax.facts import Fact, UnitFacts
 from agentreview.syntax.reach import own_and_helpers
 from agentreview.syntax.tree import Expr, Handler, Stmt, Unit, statements, text
@@ -20,7 +21,8 @@ def swallow(policy: Policy, check: Check, view: View) -> Iterator[Claim]:
     if "audit" in check.concepts and view.facts.audit.delivery == "outbox":
         check = replace(check, concepts=tuple(c for c in check.concepts if c != "audit"))
     for own in list(view.analysis.units.values()):
-        if not (own.tries or own.catches or own.suppressed):
+        returned = view.analysis.module.language == "go"  # errors are values there, not exceptions
+        if not (own.tries or own.catches or own.suppressed or (returned and own.unit.kind == "function")):
             continue
         refusals = {
             f.start for f in own.facts if f.concept in ("deny", "raise")
@@ -30,7 +32,9 @@ def swallow(policy: Policy, check: Check, view: View) -> Iterator[Claim]:
             for f in own_and_helpers(view.analysis, own.unit)
             if f.concept in check.concepts and f.start not in refusals
         ]
-        for guard, lines, statements_around in _swallowed(view, own, held):
+        denied = [f for f in own.facts if f.concept == "deny"]
+        dropped = unheeded(own.unit, held, denied) if returned else _swallowed(view, own, held)
+        for guard, lines, statements_around in dropped:
             # An audit write among much other work: what fails may be the work, which then did not happen either.
             busy = guard.concept == "audit" and statements_around > 4
             hit = Hit.SUSPECT if busy else check.hit

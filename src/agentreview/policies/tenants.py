@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from agentreview import vocabulary
@@ -79,6 +80,14 @@ def _unscoped(policy: Policy, check: Check, view: View, unit: Unit) -> Iterator[
 def _knows_tenant(view: View, unit: Unit) -> bool:
     lexicon = view.analysis.lexicon
     names = [n for p in unit.params for n in (p.name, *p.names)]
+    keys = [
+        a.value.name
+        for d in unit.decorators
+        for a in d.args
+        if a.name in ("key", "keyGenerator") and a.value.kind == "str"
+    ]
+    if keys:  # @Cacheable(key = "#id"): what the key is made of counts, not what else the method is given
+        names = [word for key in keys for word in re.findall(r"[A-Za-z_]+", key)]
     return any(lexicon.tenant_key(n) or any(lexicon.tenant_key(w) for w in vocabulary.words(n)) for n in names if n)
 
 

@@ -12,20 +12,29 @@ from collections.abc import Iterator
 from agentreview.policies.guards import called_anew, own_statements
 from agentreview.policies.loss import Loss
 from agentreview.syntax.patterns import chain
-from agentreview.syntax.tree import Expr, Module, Unit, expressions, subexpressions
+from agentreview.syntax.tree import Expr, Module, Stmt, Unit, expressions, statements, subexpressions
 
 WEAKER = "tests"
 _ASSERTS = re.compile(
-    r"^(?:assert[A-Z_]\w*|assert|expect|should|must|fail|verify[A-Z]\w*|assertThat|require|toBe\w*|toEqual|toMatch\w*|toHave\w*|toThrow\w*|rejects|resolves|raises|warns|called|calledWith|refute\w*|must_\w+|wont_\w+|is_expected|are_expected|Fatal|Fatalf|Errorf|Equal|NoError|Error|True|False|Nil|NotNil|Contains|Len)$"
+    r"^(?:assert[A-Z_]\w*|assert|expect|should|must|fail|verify[A-Z]\w*|assertThat|require|toBe\w*|toEqual|toMatch\w*|toHave\w*|toThrow\w*|rejects|resolves|raises|warns|called|calledWith|refute\w*|must_\w+|wont_\w+|is_expected|are_expected|Fatal|Fatalf|Errorf|Equal|NoError|Error|True|False|Nil|NotNil|Contains|Len"
+    r"|NotEqual|EqualValues|EqualError|ElementsMatch|ErrorIs|ErrorAs|ErrorContains|NotContains|Empty|NotEmpty|JSONEq|Panics|NotPanics|IsType|Expect|verify|andExpect|andExpectAll|expectStatus|expectBody|expectNext\w*)$"
 )
-_OUTER = frozenset("expect assert fail should raises warns is_expected are_expected".split())
+_OUTER = frozenset("expect assert fail should raises warns is_expected are_expected Expect verify".split())
 _SKIPS = re.compile(
     r"(?:^|\.)(?:skip|skipIf|skip_if|xfail|expectedFailure|only|todo|fixme|Disabled|Ignore|Skip|SkipNow|xit|xdescribe|xtest|fit|fdescribe|xcontext|xspecify|xscenario|xfeature|xexample|fcontext|fspecify|pending)$"
 )
 _TEST = re.compile(r"^(?:test|Test|it\b|it\(|it\.|should|describe)|\.(?:it|test)\(|^test\(")
 _TRIVIAL = re.compile(
-    r"^(?:assert (?:True|1|not False)|expect\((?:true|1)\)\.(?:toBe|toEqual)\((?:true|1)\)|self\.assertTrue\(True\)|assertTrue\(true\)|expect\((?:true|1)\)\.to \w+(?:[( ](?:true|1)\)?)?|assert\(?\s?true\)?)$"
+    r"^(?:assert (?:True|1|not False)|expect\((?:true|1)\)\.(?:toBe|toEqual)\((?:true|1)\)|self\.assertTrue\(True\)|assertTrue\(true\)|expect\((?:true|1)\)\.to \w+(?:[( ](?:true|1)\)?)?|assert\(?\s?true\)?"
+    r"|(?:assert|require)\.True\(t, true\)|if false|assertThat\(true\)\.isTrue\(\)|Expect\(true\)\.To\(BeTrue\(\)\))$"
 )
+# What a Go test says of every step: that it did not fail.
+_PLUMBING = re.compile(
+    r"^(?:if err\w* != nil|(?:\w+\.)*(?:T\(\)\.|Require\(\)\.)?(?:NoError|NoErrorf|Nil|FailNow|FailNowf|Error|Fatal|Fatalf)\((?:[\w.()]+, )?(?:err\b.*|err\w*\)))"
+)
+_GO = frozenset("t b tb".split())  # if got != want { t.Errorf(…) }: the condition is what is asserted
+_FAILS = frozenset("Error Errorf Fatal Fatalf Fail FailNow".split())
+_MARKS = frozenset("Test ParameterizedTest RepeatedTest TestFactory Property".split())
 
 
 _RUNNERS = re.compile(
@@ -71,6 +80,8 @@ def weakened(before: Module, old: Unit, after: Module, new: Unit) -> Iterator[Lo
         return
     had, has = _assertions(before, old), _assertions(after, new)
     lost, come = list((had - has).elements()), list((has - had).elements())
+    if has:
+        lost = [text for text in lost if not _PLUMBING.match(text)]  # a step that can no longer fail
     trivial = next((text for text in come if _TRIVIAL.match(text)), "")
     if trivial and lost:
         yield Loss(WEAKER, "an assertion became", f"`{trivial}` (was `{lost[0][:80]}`)", old.line, new.line)
@@ -89,6 +100,9 @@ def weakened(before: Module, old: Unit, after: Module, new: Unit) -> Iterator[Lo
         which = "the assertion" if has else "its last assertion"
         yield Loss(WEAKER, "", f"{which} `{lost[0][:100]}`", old.line, new.line, sure=False)
     skipped = _skips(new) - _skips(old)
+    marked = {chain(d)[-1].name for d in old.decorators} & _MARKS
+    if marked and had and not {chain(d)[-1].name for d in new.decorators} & _MARKS:
+        yield Loss(WEAKER, "its run:", f"@{min(marked)} was removed", old.line, new.header_line or new.line, sure=False)
     if skipped and had:
         yield Loss(
             WEAKER,
@@ -106,6 +120,10 @@ def _assertions(module: Module, unit: Unit) -> Counter[str]:
         text = " ".join(module.source[stmt.start : stmt.end].replace('"', "'").split())
         if stmt.kind == "assert":
             out[text.rstrip(";")] += 1
+        elif stmt.kind == "if" and stmt.value is not None and any(_fails(s) for s in stmt.body):
+            out[f"if {' '.join(module.source[stmt.value.start : stmt.value.end].split())}"[:200]] += 1
+        elif _fails(stmt):
+            continue
         elif stmt.kind in ("expr", "return", "with") and stmt.value is not None:
             spelled = [link.name for link in chain(stmt.value)]
             if any(_ASSERTS.match(name) for name in spelled) and (
@@ -113,6 +131,12 @@ def _assertions(module: Module, unit: Unit) -> Counter[str]:
             ):
                 out[(text if stmt.kind != "with" else text.partition(":")[0]).rstrip(";")[:200]] += 1
     return out
+
+
+def _fails(stmt: Stmt) -> bool:
+    """``t.Errorf(…)``, ``t.Fatal(…)``."""
+    links = chain(stmt.value) if stmt.kind == "expr" and stmt.value is not None else []
+    return len(links) == 2 and links[0].name in _GO and links[1].name in _FAILS
 
 
 def _skips(unit: Unit) -> frozenset[str]:
@@ -124,8 +148,10 @@ def _skips(unit: Unit) -> frozenset[str]:
         spelled = ".".join(link.name for link in chain(source))
         if _SKIPS.search(spelled):
             out.add(spelled)
-    for stmt in own_statements(unit):
-        for expr in expressions(stmt):
+    every = list(own_statements(unit))
+    under = {id(inner) for s in every if s.kind == "if" for inner in statements((*s.body, *s.orelse))}
+    for stmt in every:
+        for expr in expressions(stmt) if id(stmt) not in under else ():  # if testing.Short() { t.Skip() }
             for sub in subexpressions(expr):
                 if sub.kind == "call":
                     links = chain(sub)
@@ -138,6 +164,7 @@ def _skips(unit: Unit) -> frozenset[str]:
                             "self.skipTest",
                             "t.Skip",
                             "t.SkipNow",
+                            "t.Skipf",
                             "test.skip",
                             "this.skip",
                             "skip",

@@ -384,6 +384,8 @@ class _Java(Lowering):
             out = self.value(node.field("value")) if node.field("value") is not None else self.group(node)
         elif kind in ("annotation", "marker_annotation"):
             out = self.annotation(node)
+        elif kind == "class_literal":  # Patient.class
+            out = self.type_name(next(iter(_named(node)), None))
         elif kind.endswith("_literal") or kind in ("true", "false"):
             out = self.leaf("const", node)
         elif kind.endswith("type") or kind == "type_identifier":

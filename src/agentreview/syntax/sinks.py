@@ -22,7 +22,7 @@ _URL_NAMES = frozenset(
     "filename download_name attachment_filename url href path to pathname params query kwargs values args search searchParams queryParams subject filename Key".split()
 )
 _BUILDERS = frozenset(
-    "set append setHeader header reverse reverse_lazy url_for urlencode quote quote_plus URLSearchParams stringify encodeURIComponent build_absolute_uri push replace navigate".split()
+    "set append setHeader header reverse reverse_lazy url_for urlencode quote quote_plus URLSearchParams stringify encodeURIComponent build_absolute_uri push replace navigate queryParam queryParams pathSegment buildAndExpand QueryEscape PathEscape JoinPath".split()
 )
 _KEY_NAMES = frozenset(
     "upload_to key Key name cache_key cacheKey bucket_key object_name blob_name path filename file_name index channel room topic queue namespace collection_name".split()

@@ -18,6 +18,7 @@ from agentreview.syntax.registered import register
 from agentreview.syntax.ruby_filters import FILTERS, limits, named
 from agentreview.syntax.ruby_rows import clauses_of, constant, model_name, subject
 from agentreview.syntax.sinks import (
+    KEYED,
     SINKS,
     added_here,
     dropped,
@@ -30,7 +31,7 @@ from agentreview.syntax.sinks import (
     undone,
     url_shaped,
 )
-from agentreview.syntax.tree import Arg, Expr, Stmt, Unit, subexpressions
+from agentreview.syntax.tree import LITERAL, Arg, Expr, Stmt, Unit, subexpressions
 from agentreview.syntax.values import COMPREHENSIONS, NOTHING, Evaluator, Value
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ _STORES = frozenset(
     "get_or_create update_or_create bulkCreate build set copyProperties assign_attributes create! update! update_attributes".split()
 )
 _POINTER = re.compile(r"(.+?)(?:_id|Id|ID)$")
+_SETTER = re.compile(r"set([A-Z]\w*)Id$")
 _NO_POINTER = re.compile(
     r"(?i)^(?:external|stripe|client|device|session|request|correlation|message|event|trace|transaction|public|legacy|remote|google|github|slack|parent|thread|idempotency|product)_?id$"
 )
@@ -376,7 +378,7 @@ class Spelling:
                 ):
                     continue
             elif concept in _ACTING or concept in SINKS:
-                self.handed(fact, entry, links)
+                self.handed(fact, entry, links[:size] if concept in KEYED else links)
             elif concept == "scope-off":  # Invoice.unscoped().findAll({ where: { orgId } }) names the tenant itself
                 fact.scoped = predicate(links, self.evaluator, self.lexicon).scoped
             elif concept in ("expire", "cascade"):
@@ -591,6 +593,14 @@ class Spelling:
         """``create(patient_id=request.data["patient_id"])``, ``connect: { id: req.body.wardId }``: a pointer the client chose."""
         last = links[-1]
         made = len(links) == 1 and last.name[:1].isupper() and _RECORD.search(last.name) is None
+        if self.evaluator.language == "go":
+            made = last.expr.name == LITERAL and _RECORD.search(last.name) is None
+        elif self.evaluator.language == "java" and len(last.args or ()) == 1:
+            pointed = _SETTER.match(last.name)
+            if pointed is not None:  # appointment.setPatientId(body.patientId())
+                given = (last.args or ())[0].value
+                last = Link("set", (Arg(f"{pointed[1][:1].lower()}{pointed[1][1:]}Id", given),), None, expr)
+                made = True
         if len(links) > 2 and last.name in ("set", "add") and self.evaluator.value(links[0].expr).record:
             self.pointed(expr, links)
         if not made and last.name not in _STORES:
