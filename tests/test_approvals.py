@@ -50,12 +50,12 @@ class Signed:
         self.git(*sign, "commit", "-q", "-m", "x", "--allow-empty", *(("-S",) if by else ()))
         return str(self.git("rev-parse", "HEAD").strip())
 
-    def settled(self, *approvers: str) -> dict[str, str]:
+    def settled(self, *approvers: str, policy: str = "") -> dict[str, str]:
         repo = open_repository(str(self.repo.path))
         head = self.git("rev-parse", "HEAD").strip()
         snapshot = range_snapshot(repo, f"{self.base}..{head}")
         config = Config(waivers=Waiving(approvers=approvers or (DANA,)))
-        return accepted(repo, self.base, head, snapshot, config)
+        return accepted(repo, self.base, head, snapshot, config, policy=policy)
 
 
 @pytest.fixture
@@ -151,6 +151,18 @@ def test_a_waiver_of_the_base_needs_no_signature_and_is_not_listed(signed: Signe
     signed.base = signed.commit({WAIVERS_NAME: FILE})
     signed.commit({"clinic/views.py": "x = 2\n"})
     assert signed.settled() == {}
+
+
+def test_keys_and_waivers_of_the_tip_of_the_base_count_not_those_of_the_merge_base(signed: Signed) -> None:
+    signed.git("checkout", "-q", "-b", "branch")
+    signed.commit({WAIVERS_NAME: FILE}, by="dana")
+    signed.git("checkout", "-q", "main")
+    revoked = signed.commit({SIGNERS_NAME: "# nobody any more\n"})
+    landed = signed.commit({WAIVERS_NAME: FILE})
+    signed.git("checkout", "-q", "branch")
+    assert signed.settled() == {RECORD.id: DANA}
+    assert signed.settled(policy=revoked) == {}
+    assert signed.settled(policy=landed) == {RECORD.id: "the base branch"}
 
 
 def test_gpg_keys_count_by_their_fingerprint(signed: Signed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

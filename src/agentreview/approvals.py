@@ -19,6 +19,7 @@ from agentreview.model import FileChange, Snapshot
 from agentreview.waiverfile import SIGNERS_NAME, WAIVERS_NAME, Waivers
 from agentreview.waivers import Signature, accepted_records, approver, find
 
+ON_BASE = "the base branch"
 # Programs that configuration could name are named here; what git itself would run anyway.
 _VERIFY = (
     *("-c", "gpg.program=gpg", "-c", "gpg.openpgp.program=gpg", "-c", "gpg.x509.program=gpgsm"),
@@ -26,18 +27,25 @@ _VERIFY = (
 )
 
 
-def accepted(repo: Repository, base: str, head: str, snapshot: Snapshot, config: Config) -> dict[str, str]:
+def accepted(
+    repo: Repository, base: str, head: str, snapshot: Snapshot, config: Config, *, policy: str = ""
+) -> dict[str, str]:
     """Return the new waivers that count in CI: id -> the approver who signed for it.
 
-    ``base`` and ``head`` are commits, ``snapshot`` is what lies between them, ``config`` is that of the base. Give the
-    answer to :func:`agentreview.compute.compute`. Raises IncompleteError where history is missing.
+    ``base`` and ``head`` are commits, ``snapshot`` is what lies between them. ``policy`` is the commit whose word counts,
+    by default ``base``: ``config`` is its configuration, its file says whose key is whose, and what it waives itself is
+    on the base branch already. Give the answer to :func:`agentreview.compute.compute`. Raises IncompleteError where
+    history is missing.
     """
+    policy = policy or base
     before, after = _read(repo, base), _read(repo, head)
     new = waiverfile.added(before, after)
     commented = [c for c in snapshot.changes if c.after is not None and b"agentreview:" in c.after]
+    landed = {record.id for record in (_read(repo, policy) if policy != base and new else before).records}
+    found = {record.id: ON_BASE for record in new if record.id in landed}
     if not config.waivers.approvers or not (new or commented):
-        return {}
-    with _signers(repo, base) as signers:
+        return found
+    with _signers(repo, policy) as signers:
         known: dict[str, Signature] = {}
 
         def signature(commit: str) -> Signature:
@@ -46,7 +54,7 @@ def accepted(repo: Repository, base: str, head: str, snapshot: Snapshot, config:
             return known[commit]
 
         introduced = {one: signature(commit) for one, commit in _introduced(repo, base, head).items()} if new else {}
-        found = accepted_records(before, after, introduced, config.waivers.approvers)
+        found.update(accepted_records(before, after, introduced, config.waivers.approvers))
         for change in commented:
             commit = _last(repo, base, head, change)
             who = approver(signature(commit), config.waivers.approvers) if commit else ""
@@ -64,14 +72,14 @@ def signature_of(repo: Repository, commit: str, signers: str) -> Signature:
 
 
 @contextmanager
-def _signers(repo: Repository, base: str) -> Iterator[str]:
-    """Write the base's allowed signers where ssh-keygen can read them."""
+def _signers(repo: Repository, policy: str) -> Iterator[str]:
+    """Write the allowed signers where ssh-keygen can read them."""
     import tempfile
     from pathlib import Path
 
     with tempfile.TemporaryDirectory(prefix="agentreview-") as scratch:
         file = Path(scratch, "allowed_signers")
-        file.write_bytes(git.read_file(repo, base, SIGNERS_NAME) or b"")
+        file.write_bytes(git.read_file(repo, policy, SIGNERS_NAME) or b"")
         yield str(file)
 
 

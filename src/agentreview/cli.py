@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from agentreview.commands import authoring, ci, explain, facts, learn, policies, run, setup, waive
+from agentreview.commands import authoring, ci, explain, facts, learn, policies, receipts, run, setup, waive
 from agentreview.commands.shared import CONTEXT, emit
 from agentreview.console import discard_output, guarded
 from agentreview.errors import ExitCode, UsageError
@@ -93,6 +93,7 @@ for _command in (
     learn.command,
     explain.command,
     waive.command,
+    receipts.group,
     setup.doctor_command,
     setup.demo_command,
     setup.hook_command,

@@ -27,6 +27,7 @@ __all__ = [
     "Config",
     "Level",
     "Limits",
+    "Receipting",
     "Waiving",
     "config_relaxations",
     "document",
@@ -91,6 +92,18 @@ class Waiving:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Receipting:
+    """How receipts are signed, and whether they travel.
+
+    ``signing_key``: an ssh key, as a file with an absolute path or as the public key itself; "" takes git's own.
+    ``push``: ``never``, or ``with-commits``: the pre-push hook pushes them to the same remote.
+    """
+
+    signing_key: str = ""
+    push: str = "never"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """Everything a project may set. ``path`` is the file it came from, ``None`` for the defaults.
 
@@ -104,6 +117,7 @@ class Config:
     facts: Facts = field(default=Facts())
     limits: Limits = field(default=Limits())
     waivers: Waiving = field(default=Waiving())
+    receipts: Receipting = field(default=Receipting())
     path: str | None = None
     digest: str = digest({})
 
@@ -222,7 +236,7 @@ def has_table(data: bytes) -> bool:
 
 
 def _config(reader: Reader, document: Any, known_policies: Collection[str]) -> Config:
-    reader.table(document, (), ("block_at", "exclude", "packs", "policies", "facts", "limits", "waivers"))
+    reader.table(document, (), ("block_at", "exclude", "packs", "policies", "facts", "limits", "waivers", "receipts"))
     known_packs = dict.fromkeys(policy.partition(".")[0] for policy in sorted(known_policies))
     block_at = reader.choice(document.get("block_at", "high"), ("block_at",), tuple(one.value for one in Severity))
     return Config(
@@ -233,6 +247,7 @@ def _config(reader: Reader, document: Any, known_policies: Collection[str]) -> C
         facts=_facts(reader, document.get("facts", {})),
         limits=_limits(reader, document.get("limits", {})),
         waivers=_waiving(reader, document.get("waivers", {})),
+        receipts=_receipting(reader, document.get("receipts", {})),
         path=reader.path,
         digest=digest(document),
     )
@@ -273,6 +288,19 @@ def _waiving(reader: Reader, value: Any) -> Waiving:
         approvers=approvers,
         on_new=reader.choice(table.get("on_new", "advise"), ("waivers", "on_new"), ("advise", "block")),
     )
+
+
+def _receipting(reader: Reader, value: Any) -> Receipting:
+    table = reader.table(value, ("receipts",), ("signing_key", "push"))
+    key = reader.string(table.get("signing_key", ""), ("receipts", "signing_key"), empty=True)
+    if key and not key.startswith(("/", "~/", "key::", "ssh-", "ecdsa-", "sk-")):
+        reader.fail(
+            ("receipts", "signing_key"),
+            f"{shown(key)} is neither an absolute path nor a public key",
+            'Write "~/.ssh/id_ed25519", or the public key itself: a file of the repository cannot sign for it',
+        )
+    push = reader.choice(table.get("push", "never"), ("receipts", "push"), ("never", "with-commits"))
+    return Receipting(signing_key=key, push=push)
 
 
 def _facts(reader: Reader, value: Any) -> Facts:

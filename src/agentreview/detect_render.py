@@ -34,6 +34,10 @@ _HEAD = """\
 # approvers = ["dana@clinic.example"]    # whose signature settles a new waiver in CI
 # on_new = "advise"            # advise | block: what the hooks do with a waiver that the change itself adds
 
+[receipts]
+# signing_key = "~/.ssh/id_ed25519"      # default: the ssh key that git signs with
+# push = "never"               # never | with-commits: push receipts where commits are pushed
+
 # ---- Facts about this project -------------------------------------------------------------------------
 # Written by detection: a proposal, each value below the place that shows it. Read them, correct them, then put your
 # name into confirmed_by. Confirming says: these names are right, and what is not listed does not count.

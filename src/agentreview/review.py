@@ -88,7 +88,8 @@ def judge_for_ci(
     """Judge what turns the commit ``base`` into ``head`` by the rules of the commit ``policy``: the change brings none of its own.
 
     Configuration, policies of the project and approvers are read from ``policy``; of the waivers the change adds only those count that an approver
-    signed for. Nothing is looked up or kept: another machine's verdicts are not this one's.
+    signed for. Nothing is looked up or kept: another machine's verdicts are not this one's. A receipt is written, unless only
+    some packs were asked.
     """
     from agentreview.approvals import accepted
     from agentreview.git import read_files
@@ -102,10 +103,12 @@ def judge_for_ci(
         files = {**rules, **read_files(repo, tree, (WAIVERS,))}
         _try_policies(repo, tree, rules)
         snapshot = _snapshot(repo, resolve(repo, base, "tree"), tree, None, source, _size_limit(files))
-        signed = accepted(repo, base, head, snapshot, read_config(repo, policy))
+        signed = accepted(repo, base, head, snapshot, read_config(repo, policy), policy=policy)
         trees = GitTrees(repo, engine_version())
         verdict = started.verdict(snapshot, files, progress, trees, today=utc_date(), accepted=signed, packs=packs)
     verdict = replace(verdict, version=engine_version())
+    if verdict.decision is not Decision.INCOMPLETE and packs is None:
+        verdict = _receipted(repo, verdict, snapshot, rules, resolve(repo, policy, "tree"))
     _remember(repo, verdict)
     return verdict
 
@@ -136,8 +139,24 @@ def _judge(
             warning = store.save(base, tree, version, verdict.decision.value, _body(verdict), until=verdict.until)
             if warning:
                 verdict = replace(verdict, notes=(*verdict.notes, warning))
+            verdict = _receipted(repo, verdict, snapshot, files)
     _remember(repo, verdict)
     return verdict
+
+
+def _receipted(
+    repo: Repository, verdict: Verdict, snapshot: Snapshot, files: Mapping[str, bytes], read_from: str = ""
+) -> Verdict:
+    """Write the receipt; a warning becomes a note of this verdict, not of the kept one."""
+    if verdict.base == verdict.tree:
+        return verdict
+    from agentreview.issuing import issue
+    from agentreview.receipts import entries_of
+
+    warning = issue(
+        repo, verdict, entries_of(snapshot.changes), files, commit=snapshot.commit or "", read_from=read_from
+    )
+    return replace(verdict, notes=(*verdict.notes, warning)) if warning else verdict
 
 
 def _snapshot(repo: Repository, base: str, tree: str, branch: str | None, source: str, limit: int | None) -> Snapshot:
