@@ -13,10 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from agentreview import worker
+from agentreview import pool, worker
 from agentreview.model import Decision, FileChange, Outcome
+from agentreview.policies import compare
 from agentreview.policies.compare import FileResult
-from agentreview.worker import review_in_workers
+from agentreview.policies.nearby import Nearby
+from agentreview.syntax.imports import Paths
+from agentreview.worker import Reviewers, review_in_workers
 from engine import IMPORTS, UNAUDITED, change, engine, verdict
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes to kill without fork")
@@ -114,10 +117,10 @@ def test_every_file_may_crash(monkeypatch):
 
 
 def test_a_sleeping_file_is_ended_by_the_clock(monkeypatch):
-    monkeypatch.setattr(worker, "WALL_FACTOR", 1.0)
+    monkeypatch.setattr(pool, "WALL_FACTOR", 1.0)
     act({"app/v0.py": lambda: time.sleep(60)}, monkeypatch)
     started = time.monotonic()
-    results = review_in_workers(many(2), engine("limits.file_seconds = 0.5\n"))
+    results = review_in_workers(many(2), engine("limits.file_seconds = 3\n"))
     assert time.monotonic() - started < 20
     assert [bool(r.failed) for r in results] == [True, False]
 
@@ -193,3 +196,142 @@ def test_the_workers_do_not_write_to_the_streams_of_the_parent():
     )
     assert done.stdout == "once"
     assert done.stderr == ""
+
+
+# ---- a file that is reviewed again
+
+
+def log_of(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Note which process reads which version of which file."""
+    log = folder / "read.txt"
+    real = compare.analyse
+
+    def noted(module, path, *rest):
+        with log.open("a") as file:
+            file.write(f"{os.getpid()} {path}\n")
+        return real(module, path, *rest)
+
+    monkeypatch.setattr(compare, "analyse", noted)
+    return log
+
+
+def asking(monkeypatch: pytest.MonkeyPatch, *paths: str) -> None:
+    """Let these files ask for another file, every time."""
+
+    def review(one: FileChange, engine_) -> FileResult:
+        result = REAL(one, engine_)
+        if one.path in paths:
+            result.after.paths.add("elsewhere.py")
+        return result
+
+    monkeypatch.setattr(worker, "review_file", review)
+
+
+@pytest.mark.parametrize("size", [0, 8_000], ids=["one process", "several"])
+def test_a_file_that_is_reviewed_again_is_not_read_again(size, tmp_path, monkeypatch):
+    changes = many(6, size)
+    again = [changes[4], changes[1]]
+    asking(monkeypatch, *(c.path for c in again))
+    log = log_of(tmp_path, monkeypatch)
+    with Reviewers() as reviewers:
+        first = reviewers(changes, engine())
+        second = reviewers(again, engine())
+        third = reviewers(again, engine())
+    assert len(log.read_text().splitlines()) == len(changes)
+    assert [r.path for r in second] == [c.path for c in again]
+    by_path = {r.path: r for r in first}
+    for result in (*second, *third):
+        assert [c.claim for c in result.claims] == [c.claim for c in by_path[result.path].claims]
+
+
+def test_what_other_files_say_reaches_the_worker_that_has_the_file(monkeypatch):
+    """The paths of the trees and the summaries, also those that come later."""
+    seen: list[str] = []
+    real = REAL
+
+    def review(one: FileChange, engine_) -> FileResult:
+        result = real(one, engine_)
+        before, after = engine_.nearby
+        result.failed = f"{sorted(after.paths.all) if after.paths else None} {sorted(after.summaries)} {before.paths is after.paths}"
+        result.after.paths.add("elsewhere.py")
+        return result
+
+    monkeypatch.setattr(worker, "review_file", review)
+    one = replace_engine()
+    paths = Paths(["a.py", "b.py"])
+    with Reviewers() as reviewers:
+        for nearby in (Nearby(None, {}), Nearby(paths, {}), Nearby(paths, {"b.py": None})):
+            one.nearby = (Nearby(None, {}), nearby)
+            seen += [r.failed for r in reviewers(CHANGES, one)]
+    assert seen == ["None [] True", "['a.py', 'b.py'] [] False", "['a.py', 'b.py'] ['b.py'] False"]
+
+
+CHANGES = many(1)
+
+
+def replace_engine() -> compare.Engine:
+    return compare.Engine(engine().catalogue, engine().config)
+
+
+def test_a_worker_that_died_in_between_is_said_and_the_others_are_reviewed_again(monkeypatch):
+    changes = many(4, 8_000)
+    asking(monkeypatch, *(c.path for c in changes))
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    with Reviewers() as reviewers:
+        reviewers(changes, engine())
+        victim = reviewers.pool.workers[0]
+        os.kill(victim.pid, signal.SIGKILL)
+        results = reviewers(changes, engine())
+    failed = [r.path for r in results if r.failed]
+    assert len(failed) == 1
+    assert [r.path for r in results] == [c.path for c in changes]
+
+
+def test_a_file_that_runs_away_the_second_time_fails_alone(monkeypatch):
+    changes = many(3)
+    times: dict[str, int] = {}
+
+    def review(one: FileChange, engine_) -> FileResult:
+        times[one.path] = times.get(one.path, 0) + 1
+        if one.path == "app/v1.py" and times[one.path] == 2:
+            spin()
+        result = REAL(one, engine_)
+        result.after.paths.add("elsewhere.py")
+        return result
+
+    monkeypatch.setattr(worker, "review_file", review)
+    with Reviewers() as reviewers:
+        assert not any(r.failed for r in reviewers(changes, engine(QUICK)))
+        assert [bool(r.failed) for r in reviewers(changes, engine(QUICK))] == [False, True, False]
+
+
+def test_nothing_is_left_behind_by_workers_that_wait(monkeypatch):
+    before = open_files()
+    with Reviewers() as reviewers:
+        reviewers(many(4, 8_000), engine())
+    assert open_files() == before
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def test_workers_that_wait_end_with_their_parent():
+    code = (
+        "import os, signal, sys; sys.path.insert(0, sys.argv[1])\n"
+        "from engine import engine\n"
+        "from test_worker import many\n"
+        "from agentreview.worker import Reviewers\n"
+        "os.cpu_count = lambda: 3\n"
+        "reviewers = Reviewers().__enter__()\n"
+        "reviewers(many(6, 8_000), engine())\n"
+        "print(*(w.pid for w in reviewers.pool.workers), flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(Path(__file__).parent)], capture_output=True, text=True, check=False
+    )
+    pids = [int(pid) for pid in done.stdout.split()]
+    assert len(pids) == 3
+    until = time.monotonic() + 30
+    while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert [pid for pid in pids if Path(f"/proc/{pid}").exists()] == []

@@ -33,7 +33,7 @@ from agentreview.policies.run import review_changes
 from agentreview.syntax import SKIP_REASONS
 from agentreview.triage import decide, order, settle
 from agentreview.waiverfile import WAIVERS_NAME
-from agentreview.worker import examine_in_workers, review_in_workers
+from agentreview.worker import Reviewers, examine_in_workers
 
 if TYPE_CHECKING:
     from agentreview.policies.around import Around, Trees
@@ -112,9 +112,8 @@ def review_snapshot(
     guards = {p.id for p in catalogue.policies if any(check.form in GUARD_FORMS for check in p.checks)}
     files = _waiver_files(snapshot, waiver_file, engine)  # read first: a mistake in it needs no review
     look = partial(_around, trees, snapshot) if trees is not None else None
-    reviewed = review_changes(
-        snapshot.changes, engine, lambda changes, run: review_in_workers(changes, run, progress), look
-    )
+    with Reviewers(progress) as reviewers:
+        reviewed = review_changes(snapshot.changes, engine, reviewers, look)
     rules = {p.id: p.rule for p in catalogue.policies}
     shown = [c for c in reviewed.claims if c.touched]
     findings, unanchored = _anchored(snapshot, shown, rules)

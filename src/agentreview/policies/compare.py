@@ -71,6 +71,9 @@ class FileResult:
     after: Wants = field(default_factory=Wants)
 
 
+_KEPT_BYTES = 2 * 1024 * 1024  # of sources whose analysis is kept; an analysis takes about 25 times as much
+
+
 @lru_cache(maxsize=8)
 def built_in(frameworks: tuple[Framework, ...], language: str) -> Matchers:
     """Matchers of the shipped framework files alone: the same for every project without names of its own."""
@@ -87,6 +90,7 @@ class Engine:
         self.lexicon = Lexicon(config.facts)
         self.policies = tuple(p for p in catalogue.policies if config.level(p.id) is not Level.OFF)
         self._matchers: dict[str, Matchers] = {}
+        self._kept: dict[tuple[str, bytes], Analysis] = {}
         self.nearby: tuple[Nearby, Nearby] | None = None  # other files of the tree before and after, as far as read
 
     def matchers(self, language: str) -> Matchers:
@@ -100,11 +104,23 @@ class Engine:
         return known
 
     def analyse(self, path: str, content: bytes) -> Analysis | NotReviewed:
-        """Facts of one version of a file."""
+        """Facts of one version of a file. Kept, within bounds, until :meth:`forget`: the file may be asked about again."""
+        known = self._kept.get((path, content))
+        if known is not None:
+            return known
         module = parse_source(path, content)
         if isinstance(module, NotReviewed):
             return module
-        return analyse(module, path, self.matchers(module.language), self.lexicon)
+        found = analyse(module, path, self.matchers(module.language), self.lexicon)
+        if sum(len(kept) for _, kept in self._kept) + len(content) <= _KEPT_BYTES:
+            self._kept[path, content] = found
+        return found
+
+    def forget(self, change: FileChange) -> None:
+        """Drop what is kept of a file."""
+        for content in (change.before, change.after):
+            if content is not None:
+                self._kept.pop((change.path, content), None)
 
 
 def review_file(change: FileChange, engine: Engine) -> FileResult:
