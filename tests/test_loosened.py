@@ -221,3 +221,13 @@ def test_a_check_at_the_edge_is_sure_and_one_of_a_form_is_a_question():
         before, after = code.format(check), code.format("pass")
         found = [c.claim for c in reviewed(change("app/x.py", before, after)).claims if "guard" in c.claim.rule]
         assert [c.hit for c in found] == [hit], check
+
+
+def test_a_check_whose_answer_is_kept_and_a_page_that_looks_after_itself_are_silent():
+    before = "def f(url):\n    if not is_allowed(url):\n        return None\n    if not is_allowed(url):\n        return None\n    return get(url)\n"
+    after = (
+        "def f(url):\n    allowed = is_allowed(url)\n    if not allowed:\n        return None\n    return get(url)\n"
+    )
+    assert lost(before, after) == []
+    page = "class Editor {\n  rules() {\n    %s\n    return this.rows;\n  }\n}\n"
+    assert lost(page % "this.checkIfRulesHaveChanged();", page % "", "src/editor.ts") == []

@@ -8,7 +8,7 @@ Projects call their checks what they like, but they call them something that say
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from agentreview.policies.loss import ACCESS, INPUT, Loss
 from agentreview.syntax.patterns import chain
@@ -45,15 +45,20 @@ def taken_away(before: Module, old: Unit, after: Module, new: Unit) -> Iterator[
     had, has = _named(old), _named(new)
     fresh = set(has) - set(had)
     asks = any(_THROWS.search(name) or _ABOUT.search(name) or _SAFE.search(name) for name in fresh)
-    smaller = _size(new) * 2 < _size(old)  # most of it is gone: perhaps what was guarded is, too
+    # Most of it is gone: perhaps what was guarded is, too. And a module is all its handlers at once.
+    coarse = _size(new) * 2 < _size(old) or old.kind == "module"
     deciding = _deciding(before, old)
     for name, found in had.items():
         if len(has.get(name, ())) >= len(found):
             continue
         line = found[0].line
         about = ACCESS if _ABOUT.search(name) else INPUT
+        if _said_again(before, found, after, has.get(name, ())):
+            continue
         if name in deciding:
-            sure = (about == ACCESS or _EDGE.search(name) is not None) and not asks and not smaller
+            if about == INPUT and name.lstrip("_").startswith("check") and not _EDGE.search(name):
+                continue  # ``checkIfRulesHaveChanged``: a page that looks after itself
+            sure = (about == ACCESS or _EDGE.search(name) is not None) and not asks and not coarse
             yield Loss(about, "the check", f"{name}(…)", deciding[name], sure=sure, concept=f"guard:{name}")
         elif _WRAPS.search(name) and not any(_WRAPS.search(n) or _SAFE.search(n) for n in fresh):
             text = after.source[new.body[0].start : new.end] if new.body else ""
@@ -64,11 +69,17 @@ def taken_away(before: Module, old: Unit, after: Module, new: Unit) -> Iterator[
                     "what hid or disarmed a value:",
                     f"{name}(…)",
                     bare.line,
-                    sure=not smaller,
+                    sure=not coarse,
                     concept=f"guard:{name}",
                 )
         elif _LIMITS.search(name) and _ABOUT.search(name):
-            yield Loss(ACCESS, "the limit", f"{name}(…)", line, sure=not asks and not smaller, concept=f"guard:{name}")
+            yield Loss(ACCESS, "the limit", f"{name}(…)", line, sure=not asks and not coarse, concept=f"guard:{name}")
+
+
+def _said_again(before: Module, had: list[Expr], after: Module, has: Sequence[Expr]) -> bool:
+    """Whether each call that was made is still made in the same words: it was made twice, and its answer is kept now."""
+    now = {after.source[call.start : call.end] for call in has}
+    return all(before.source[call.start : call.end] in now for call in had)
 
 
 def _still(module: Module, value: Expr, text: str) -> bool:

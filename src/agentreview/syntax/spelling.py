@@ -290,7 +290,9 @@ class Spelling:
             links = self.by_type(links)
         if links[-1].args is not None:
             last = links[-1]
-            if QUESTION.search(last.name) or any(self.evaluator.value(a.value).caller for a in last.args or ()):
+            receiver = expr.base.base if expr.base is not None and expr.base.kind == "attr" else None
+            parties = [a.value for a in last.args or ()] + ([receiver] if receiver is not None else [])
+            if QUESTION.search(last.name) or any(self.evaluator.value(one).caller for one in parties):
                 self.own.questions.add(last.name)
             if len(links) == 1:
                 self.own.calls.append((last.name, expr))
