@@ -97,6 +97,7 @@ class Analysis:
     names: dict[str, Unit]
     shows_tenant: bool = False
     handed: list[tuple[str, list[Fact]]] = field(default_factory=list)  # names of other files, behind these controls
+    starts: list[int] | None = None  # of its endpoints, in order, once somebody asked
     lent: dict[int, list[Fact]] = field(default_factory=dict)  # what reach worked out, once a unit
 
     def own(self, unit: Unit) -> UnitFacts:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from agentreview.syntax.facts import Endpoint, Fact
@@ -27,6 +28,7 @@ _FUNCTIONS = ("name", "attr")  # besides a function itself: what refers to one
 _BEFORE = glob("pre*|on[A-Z]*|before*|middleware*|use|guards|auth|permission*|extensions|dependencies")
 _PREFIXES = frozenset({"route", "path"})  # router.route("/patients/:id").get(show).put(update)
 _HOPS = 3  # from a constant to those it is made of
+_PARTS = 200  # of one constant that are looked at
 
 
 @dataclass(slots=True)
@@ -60,7 +62,7 @@ def route(spelling: Spelling, entry: Entry, expr: Expr, links: list[Link], earli
     taken = Taken()
     units: list[Unit] = []
     named: list[str] = []
-    _spelled(spelling, expr, links, taken)
+    _spelled(spelling, expr, _ends(links), taken)
     for item in earlier:
         _control(spelling, item, taken)
     for position, arg in enumerate(rest, 1):
@@ -85,12 +87,17 @@ def chained(spelling: Spelling, links: list[Link]) -> None:
         args = part[-1].args
         if args is None:
             continue
-        entry = next((e for e, _, _ in spelling.reader.entries(part) if e.kind == "route"), None)
+        entry = next((e for e, _, _ in spelling.reader.entries(_ends(part)) if e.kind == "route"), None)
         if entry is None:
             earlier.extend(a.value for a in args if a.value.kind in ("name", "attr", "call"))
         else:
             at = args[0].value if args and size < len(links) else part[-1].expr
             route(spelling, entry, at, part, earlier)
+
+
+def _ends(links: list[Link]) -> list[Link]:
+    """What a route is told by: the middle of a chain of hundreds of them says nothing, and costs."""
+    return [*links[:2], *links[-2:]] if len(links) > 4 else links
 
 
 def handler(spelling: Spelling, entry: Entry, expr: Expr, links: list[Link]) -> None:
@@ -187,24 +194,31 @@ def _control(spelling: Spelling, item: Expr, taken: Taken) -> None:
         return
     taken.add(middleware(spelling, item))
     taken.calls.append((names(chain(item)), item))
-    taken.add(_constant(spelling, chain(item)[0].name, _HOPS))
+    taken.add(_constant(spelling, chain(item)[0].name, item.start, _HOPS))
 
 
-def _constant(spelling: Spelling, name: str, hops: int) -> list[Fact]:
-    """Controls in the module's constant of this name: ``const isAuthed = t.middleware(…)``, ``base.use(isAuthed)``."""
+def _constant(spelling: Spelling, name: str, at: int, hops: int) -> list[Fact]:
+    """Controls in the module's constant of this name: ``const isAuthed = t.middleware(…)``, ``base.use(isAuthed)``.
+
+    ``at`` is where it is named: a statement lends nothing to what stands in it.
+    """
     reader = spelling.reader
     stmt: Stmt | None = reader.made.get(name)
-    if stmt is None or stmt.value is None or hops == 0:
+    if stmt is None or stmt.value is None or hops == 0 or stmt.start <= at < stmt.end:
         return []
+    known = reader.lending.get(name)
+    if known is not None:
+        return known
     out = [
         replace(f, framework="route")
         for f in reader.analysis.own(reader.module.root).facts
         if stmt.start <= f.start < stmt.end and f.concept not in _DATA
     ]
-    for sub in subexpressions(stmt.value):
+    for sub in islice(subexpressions(stmt.value), _PARTS):
         if sub.kind == "name":
             out.extend(middleware(spelling, sub))
-            out.extend(_constant(spelling, sub.name, hops - 1) if sub.name != name else ())
+            out.extend(_constant(spelling, sub.name, at, hops - 1) if sub.name != name else ())
+    reader.lending[name] = out
     return out
 
 

@@ -5,6 +5,7 @@ A control found anywhere in reach counts as present; "on every path" is a questi
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import replace
 
 from agentreview.syntax.facts import Analysis, Fact
@@ -48,8 +49,11 @@ def own_and_helpers(analysis: Analysis, unit: Unit) -> list[Fact]:
 
 def _wraps_another(analysis: Analysis, fact: Fact, unit: Unit) -> bool:
     """Whether a call of the module stands around another endpoint: ``export const show = withAuth(async () => …)``."""
-    around = [e.unit for e in analysis.endpoints.values() if fact.start <= e.unit.start < fact.end]
-    return bool(around) and unit not in around
+    if fact.start <= unit.start < fact.end:
+        return False
+    if analysis.starts is None:
+        analysis.starts = sorted(e.unit.start for e in analysis.endpoints.values())
+    return bisect_left(analysis.starts, fact.start) < bisect_left(analysis.starts, fact.end)
 
 
 def called_by(analysis: Analysis, unit: Unit) -> list[Unit]:

@@ -74,6 +74,7 @@ class Reader:
         self.registrations: list[Pending] = []
         self._kinds: dict[str, str] | None = None
         self.routers = Routers(self)
+        self.lending: dict[str, list[Fact]] = {}  # controls of those in ``made`` that somebody asked for
         self.made = {  # names of the module and what makes them
             stmt.targets[0].name: stmt
             for stmt in module.root.body
