@@ -11,7 +11,7 @@ _CLASSES = {
     "tests": re.compile(
         r"(?:^|/)(?:tests?|__tests__|spec|specs|e2e|cypress|fixtures|__mocks__)/|(?:^|/)(?:test_[^/]*|[^/]*_test|conftest)\.py$|_test\.go$|\.(?:test|spec|stories|cy)\.[cm]?[jt]sx?$|(?:^|/)[A-Z]\w*(?:Tests?|IT|TestCase|Spec)\.java$"
     ),
-    "migrations": re.compile(r"(?:^|/)(?:migrations?(?:_\w+)?|alembic/(?:[\w/]*/)?versions|migrate)/"),
+    "migrations": re.compile(r"(?:^|/)(?:migrations?(?:_\w+)?|alembic/(?:[\w/]*/)?versions|migrate|db/data)/"),
     "commands": re.compile(r"(?:^|/)(?:management/commands|scripts?|bin|tools|cli)/"),
     "seeds": re.compile(r"(?:^|/)(?:seeds?|seeders?|factories)/|(?:^|/)(?:seed|factories|factory)\.[a-z]+$"),
     "docs": re.compile(r"(?:^|/)(?:docs?|examples?)/"),

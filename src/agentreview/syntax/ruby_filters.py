@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from agentreview.syntax.tree import Expr, Stmt, Unit, statements
+from agentreview.syntax.tree import Expr, Stmt, Unit, expressions, statements, subexpressions
 
 FILTERS = frozenset(
     f"{place}{when}_{what}"
@@ -106,4 +106,29 @@ def is_action(unit: Unit) -> bool:
         and _ACTION.fullmatch(unit.name) is not None
         and unit.name != "initialize"
         and (unit.parent is None or _BASES.search(unit.parent.name) is None)
+        and (unit.name in _REST or not _only_computes(unit))
     )
+
+
+_REST = frozenset("index show new create edit update destroy".split())
+# What a method of a controller does that answers a request; and what it reads of one.
+_ANSWERS = frozenset(
+    "render redirect_to redirect_back head respond_to respond_with send_data send_file send_stream params session cookies flash request response "
+    "authorize authorize! policy_scope super fresh_when stale? expires_in sign_in sign_out reset_session raise".split()
+)
+
+
+def _only_computes(unit: Unit) -> bool:
+    """Whether a method answers nothing and keeps nothing: a helper that somebody forgot to make private."""
+    last = unit.body[-1] if unit.body else None
+    if last is None or last.kind not in ("expr", "return") or last.value is None:
+        return False
+    if last.value.kind == "call" and last.value.base is not None and last.value.base.kind == "name":
+        return False  # answers through another method, as far as can be seen
+    for owner in (unit, *(child for child in unit.children if child.anonymous)):
+        for stmt in statements(owner.body):
+            for expr in expressions(stmt):
+                for sub in subexpressions(expr):
+                    if sub.kind == "name" and (sub.name in _ANSWERS or sub.name == "self"):
+                        return False
+    return True

@@ -40,6 +40,21 @@ def instance_rows(unit: Unit) -> dict[str, Value]:
     return out
 
 
+_NUMBERS = frozenset(
+    "count size length sum average minimum maximum ids human_attribute_name model_name table_name column_names".split()
+)
+
+
+def counted(links: list[Link]) -> bool:
+    """Whether a chain ends in numbers, or in a yes or no: ``Patient.group(:ward).count.values.max``."""
+    return any(link.name in _NUMBERS or link.name.endswith("?") for link in links)
+
+
+def associated(links: list[Link]) -> bool:
+    """Whether rows are reached through something that was found before: ``current_user.patients``, ``@ward.patients``."""
+    return links[0].name not in ("?", "params") and not links[0].name[:1].isupper()
+
+
 def constant(held: list[str]) -> str:
     """The class a chain begins with: ``Clinic.Patient.active`` is about ``Patient``."""
     found = ""

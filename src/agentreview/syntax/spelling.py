@@ -16,7 +16,7 @@ from agentreview.syntax.patterns import Link, chain, names
 from agentreview.syntax.queries import COUNTS, NUMBERS, Predicate, is_statement, picks, predicate, sql_of
 from agentreview.syntax.registered import register
 from agentreview.syntax.ruby_filters import FILTERS, limits, named
-from agentreview.syntax.ruby_rows import clauses_of, constant, model_name, subject
+from agentreview.syntax.ruby_rows import associated, clauses_of, constant, counted, model_name, subject
 from agentreview.syntax.sinks import (
     KEYED,
     SINKS,
@@ -706,11 +706,12 @@ class Spelling:
         fact.scoped = found.scoped or base.scoped or held.scoped or class_rows(links)
         fact.owned = found.owned or base.owned or held.owned
         fact.alone = fact.keyed and found.alone and not base.record and not held.record
-        if self.reader.ruby and links[0].name not in ("?", "params") and not constant([links[0].name]):
+        if self.reader.ruby and associated(links):
             # current_user.patients.find(…), @ward.patients.find(…): whoever found the owner decided about the rest
-            reached = names(links[:-1])
             fact.owned = fact.owned or len(links) > 2 or "caller" in self.reader.classify(links)
-            fact.scoped = fact.scoped or any(self.lexicon.tenant_key(_without_current(n)) for n in reached.split("."))
+            fact.scoped = fact.scoped or any(
+                self.lexicon.tenant_key(link.name.removeprefix("current_")) for link in links[:-1]
+            )
         fact.tainted = found.request
         fact.single, fact.countable = fact.single or found.single, found.countable
         if found.mentions_tenant:
@@ -721,7 +722,9 @@ class Spelling:
             self.narrowed(fact.resource, found)
         held_now = Value(
             resource=fact.resource,
-            record=bool(fact.resource) and links[-1].name not in (NUMBERS | COUNTS if entry.bulk else NUMBERS),
+            record=bool(fact.resource)
+            and links[-1].name not in (NUMBERS | COUNTS if entry.bulk else NUMBERS)
+            and not (self.reader.ruby and counted(links)),
             certain=not picks(links),
             scoped=fact.scoped,
             owned=fact.owned,
@@ -770,6 +773,7 @@ class Spelling:
         if fact.owned and self.lexicon.tenant_key(fact.resource):
             parts = [sub for link in links for arg in link.args or () for sub in subexpressions(arg.value)]
             named = any(self.evaluator.value(one).caller for one in parts if one.kind in ("name", "attr"))
+            named = named or (self.reader.ruby and found.keyed and associated(links))  # current_user.clinics.find(id)
             concept = "membership" if named else concept
         if concept:
             self.own.facts.append(replace(fact, concept=concept, framework="look-up"))
@@ -858,11 +862,6 @@ class Spelling:
         return "request" in self.reader.classify(links) or (
             len(links) + (last.key is not None) > 1 and held.request and (held.body or not held.resource)
         )
-
-
-def _without_current(name: str) -> str:
-    """``current_account`` is the account of the caller."""
-    return name.removeprefix("current_")
 
 
 def _fixed_start(value: Expr) -> bool:
