@@ -30,11 +30,13 @@ _LIFETIMES: tuple[tuple[re.Pattern[str], int], ...] = (
     (re.compile(r"^(?:expiresIn|sessionMaxAge|idleTimeout|sessionTimeout)$"), 1),
     (re.compile(r"^(?:timeout_in|expire_after|session_timeout|idle_timeout|access_token_expires_in)$"), 1),
     (re.compile(r"^(?:maxAge|cookieMaxAge)$"), 0),  # seconds or milliseconds: by what is around it
-    (re.compile(r"^exp$"), 1),  # a claim: now plus how long
+    (re.compile(r"^(?:exp|expiresAt)$"), 1),  # a claim: now plus how long
+    (re.compile(r"^(?:setMaxInactiveInterval|maxInactiveIntervalInSeconds)$"), 1),
 )
+_GO = r"MaxAge|ExpiresAt"  # as their source spells maxAge and expiresAt
 _ENDS_WITH_BROWSER = "SESSION_EXPIRE_AT_BROWSER_CLOSE"
 _SETTING = re.compile(
-    rf"\b(?:{'|'.join(pattern.pattern.strip('^$') for pattern, _ in _LIFETIMES)}|{_ENDS_WITH_BROWSER})\b"
+    rf"\b(?:{'|'.join(pattern.pattern.strip('^$') for pattern, _ in _LIFETIMES)}|{_ENDS_WITH_BROWSER}|{_GO})\b"
 )
 _SIGNS = re.compile(r"^(?:sign|signAsync|encode|create_access_token|SignJWT)$")
 _FOR_EVER = 1e18
@@ -69,6 +71,10 @@ def lifetimes(view: View) -> dict[tuple[str, str], tuple[float, Expr, Unit]]:
             for expr in expressions(stmt):
                 parts = list(subexpressions(expr))
                 named = [(a.name, a.value) for part in parts for a in part.args if a.name]
+                called_with = (p for p in parts if p.kind == "call" and p.base is not None and len(p.args) == 1)
+                pairs.extend(
+                    (p.base.name, p.args[0].value) for p in called_with if p.base is not None and p.base.kind == "attr"
+                )
                 if any(_SETTING.search(name) for name, _ in named):
                     called = (part.base.name for part in parts if part.kind == "call" and part.base is not None)
                     if not _NOT_A_SESSION.search(" ".join(called)):
@@ -80,7 +86,10 @@ def lifetimes(view: View) -> dict[tuple[str, str], tuple[float, Expr, Unit]]:
                 if scale is None or value is None:
                     continue
                 seconds = _seconds(value, scale or 1)
-                if name == "exp" and value.kind == "bin" and value.items:
+                if name in ("exp", "expiresAt") and value.kind == "call":  # time.Now().Add(24 * time.Hour).Unix()
+                    added = [a.value for p in subexpressions(value) if chain(p)[-1].name == "Add" for a in p.args]
+                    seconds = next((s for s in (_seconds(a, 1) for a in added) if s), None)
+                elif name in ("exp", "expiresAt") and value.kind == "bin" and value.items:
                     seconds = next((s for s in (_seconds(i, 1) for i in value.items[1:]) if s), None)
                 if scale == 0 and seconds is not None and seconds >= 1_000_000:
                     seconds /= 1000
@@ -123,6 +132,12 @@ def _seconds(value: Expr, scale: float, depth: int = 0) -> float | None:
     if value.kind == "attr" and value.base is not None and value.base.kind == "const":  # 15.minutes
         each = _UNITS.get(f"{value.name.removesuffix('s')}s")
         number = _seconds(value.base, 1, depth + 1)
+        return number * each if each is not None and number is not None else None
+    if value.kind == "attr" and value.base is not None and value.base.name in ("time", "Duration"):  # 24 * time.Hour
+        return _UNITS.get(f"{value.name.lower()}s")
+    if value.kind == "call" and len(value.args) == 1 and chain(value)[0].name == "Duration":  # Duration.ofMinutes(15)
+        each = _UNITS.get(chain(value)[-1].name.removeprefix("of").lower())
+        number = _seconds(value.args[0].value, 1, depth + 1)
         return number * each if each is not None and number is not None else None
     if value.kind == "call" and chain(value)[-1].name == "timedelta":
         total = 0.0

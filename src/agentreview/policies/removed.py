@@ -120,10 +120,10 @@ def _differs(before: Module, old: Unit, after: Module, new: Unit) -> bool:
 
 
 def _units(policy: Policy, check: Check, change: FileChange, before: View, after: View) -> Iterator[Removal]:
-    now = {u.qualname: u for u in after.analysis.module.units if id(u) in after.analysis.units}
-    for unit in before.analysis.module.units:
-        if id(unit) not in before.analysis.units:
-            continue
+    # What was read, in order: the units of the module, and registrations of handlers that stand in other files.
+    now = {own.unit.qualname: own.unit for own in after.analysis.units.values()}
+    around: set[tuple[str, int]] = set()
+    for unit in [own.unit for own in before.analysis.units.values()]:
         new = now.get(unit.qualname)
         if new is not None and "trail" in check.concepts:
             yield from _who_and_when(policy, check, change, before, after, unit, new)
@@ -170,6 +170,10 @@ def _units(policy: Policy, check: Check, change: FileChange, before: View, after
             if _elsewhere(concept, before, unit, after, new):
                 continue
             said += concept
+            if gone.end and not unit.start <= gone.start < unit.end:
+                if (concept, gone.start) in around:
+                    continue  # it stood in front of a whole group: said once
+                around.add((concept, gone.start))
             # One of several ways to verify went; whether what is left is enough is a question.
             left = concept == "token-check" and any(f.concept == concept and f.call == gone.call for f in new_own)
             perhaps = asked or left or (tamed and concept == "sanitize")
@@ -221,6 +225,11 @@ def _hook(policy: Policy, check: Check, change: FileChange, before: View, after:
     """A method that the framework calls by itself is gone with the check in it, and its class is still there."""
     cls = unit.parent
     if unit.kind != "function" or cls is None or cls.kind != "class" or id(unit) in before.analysis.endpoints:
+        return
+    language = (
+        before.analysis.module.language
+    )  # where a compiler looks, nobody calls a method by itself but an override
+    if language == "go" or (language == "java" and not any(last_name(d) == "Override" for d in unit.decorators)):
         return
     new = next((u for u in after.analysis.module.units if u.kind == "class" and u.qualname == cls.qualname), None)
     if new is None or {last_name(b) for b in new.bases} != {last_name(b) for b in cls.bases}:

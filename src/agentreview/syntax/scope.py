@@ -101,7 +101,9 @@ class Scope(Spelling):
                 known = Value(
                     resource=resource if record or body else "",
                     record=record,
-                    request=client and name not in _NOT_INPUT and (filled is None or _fills(filled, position, name)),
+                    request=client
+                    and (decorated or name not in _NOT_INPUT)
+                    and (filled is None or _fills(filled, position, name)),
                     inert=type_name in _INERT_TYPES,
                     body=body,
                     number=type_name in ("int", "number", "Number", "bigint", "Long", "Integer", "Int"),

@@ -380,7 +380,7 @@ class Spelling:
                 ):
                     continue
             elif concept in _ACTING or concept in SINKS:
-                self.handed(fact, entry, links[:size] if concept in KEYED else links)
+                self.handed(fact, entry, links[:size] if concept in KEYED or concept in _ACTING else links)
             elif concept == "scope-off":  # Invoice.unscoped().findAll({ where: { orgId } }) names the tenant itself
                 fact.scoped = predicate(links, self.evaluator, self.lexicon).scoped
             elif concept in ("expire", "cascade"):
@@ -497,6 +497,8 @@ class Spelling:
 
     def fixed_start(self, value: Expr) -> bool:
         """Whether an address begins with something that is no text of the client's."""
+        if value.kind == "name":
+            value = self.evaluator.assigned.get(value.name, value)
         if _fixed_start(value):
             return True
         leads = value.kind == "fstr" and value.name.startswith("{}") and len(value.items) > 1
@@ -542,7 +544,8 @@ class Spelling:
             return False
         for arg in value.args:
             known = self.evaluator.value(arg.value)
-            if known.request and not known.inert and arg.value.kind in ("name", "attr", "sub"):
+            typed = self.evaluator.language in _TYPED  # a field of a type is text or a number
+            if known.request and not known.inert and not typed and arg.value.kind in ("name", "attr", "sub"):
                 return True
             if arg.name == "$where" and known.request:
                 return True

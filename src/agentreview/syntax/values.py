@@ -213,7 +213,9 @@ class Evaluator:
             if index == 0 and link.args is None:
                 value = self._key(value, link)
                 continue
-            if link.args is not None:
+            if link.args is not None and self.language == "java" and index and links[index - 1].name in _MAKERS:
+                value = self._union([self.value(a.value, depth + 1) for a in link.args])  # Paths.get(folder, name)
+            elif link.args is not None:
                 value = (
                     self._call(value, link, index, depth)
                     if self.language != "go"
@@ -471,6 +473,7 @@ _WRAPS = frozenset(
     "ok body of ofNullable just valueOf writeValueAsString writeValueAsBytes formatted append asList singletonList create fromUriString "
     "fromHttpUrl accepted created getBytes entity withBody status success".split()
 )
+_MAKERS = frozenset({"Paths", "Path", "URI"})
 # Go: what hands its argument on, and packages and conversions that answer with something inert.
 _HANDED_ON = frozenset(
     "TrimSpace Trim TrimPrefix TrimSuffix TrimLeft TrimRight ToLower ToUpper Title Replace ReplaceAll Join Split Fields Sprint Sprintln "
