@@ -11,13 +11,14 @@ import yaml
 
 from agentreview.model import Hit
 from agentreview.policies.examples import Example, examples
-from agentreview.policies.load import load, policies_dir
+from agentreview.policies.load import GUARD_FORMS, load, policies_dir
 from agentreview.policies.selftest import run, run_example
 from engine import engine, only
 
 EXAMPLES = examples()
 POLICIES = {p.id: p for p in load().policies}
 TEXTS = {p.id: (policies_dir() / f"{p.id.replace('.', '/')}.md").read_text(encoding="utf-8") for p in load().policies}
+FALSE_POSITIVE = "false positive: "
 BUILT_IN = {"conduct.gate-tampered", "conduct.waiver-added", "secrets.hardcoded"}
 
 
@@ -35,10 +36,30 @@ def test_the_example_is_what_it_says(example):
 def test_a_policy_has_enough_examples_over_frameworks(policy):
     mine = [e for e in EXAMPLES if e.policy == policy]
     counts = Counter(e.good for e in mine)
-    assert counts[True] >= 4
-    assert counts[False] >= 4
+    assert counts[True] >= 6
+    assert counts[False] >= 6
     for good in (True, False):
         assert len({(e.framework, e.language) for e in mine if e.good is good}) >= 2
+
+
+@pytest.mark.parametrize("policy", sorted(POLICIES))
+def test_a_policy_shows_at_least_two_false_positives_it_does_not_fall_for(policy):
+    shown = {e.title for e in EXAMPLES if e.policy == policy and e.good and e.title.startswith(FALSE_POSITIVE)}
+    assert len(shown) >= 2
+
+
+def test_only_good_examples_are_called_false_positives():
+    assert [example_id(e) for e in EXAMPLES if not e.good and e.title.startswith(FALSE_POSITIVE)] == []
+
+
+@pytest.mark.parametrize("policy", sorted(POLICIES))
+def test_the_reviewer_is_told_what_to_ask_what_to_quote_and_when_to_be_silent(policy):
+    guidance = TEXTS[policy].split("\n## Reviewer\n", 1)[1].split("\n## ", 1)[0]
+    if any(check.form in GUARD_FORMS for check in POLICIES[policy].checks):
+        assert "No judgement is asked here" in guidance  # goes to a person
+        return
+    for part in ("Questions: ", "\nQuote: ", "\nStay silent when: "):
+        assert part in guidance, part
 
 
 @pytest.mark.parametrize("policy", sorted(set(POLICIES) - BUILT_IN - {"hipaa.audit-bypass"}))

@@ -44,6 +44,8 @@ _CODE_VALUE = re.compile(r"^\)[.,;)+]|^[A-Za-z_$][\w$]*(?:\.[\w$]+)+\(?|^[A-Za-z
 _LOCKFILES = re.compile(
     r"(?:^|/)(?:package-lock\.json|yarn\.lock|pnpm-lock\.yaml|poetry\.lock|uv\.lock|Pipfile\.lock|Cargo\.lock|go\.sum|composer\.lock|Gemfile\.lock)$"
 )
+_PEM = "Private Key"
+_KEY_BODY = re.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{40,}")
 _PLUGINS = "aws azure_storage_key basic_auth cloudant discord github_token gitlab_token ibm_cos_hmac jwt mailchimp npm openai private_key pypi_token sendgrid slack square_oauth stripe telegram_token twilio".split()
 _MASKED = re.compile(
     rf"((?<![A-Za-z])(?:AKIA|ASIA|gh[pousr]_|github_pat_|gl[a-z]{{2,5}}-|xox[abprse]-|[rs]k_(?:live|test)_|SG\.|eyJ|npm_|pypi-|sk-ant-|sk-|AIza|GOCSPX-|ya29\.|1//0|sq0[a-z]{{3}}-|dop_v1_|hf_|shp[a-z]{{2}}_|SK(?=[a-f0-9]{{12}})|AC(?=[a-f0-9]{{12}})|AccountKey=))[A-Za-z0-9_/+=.-]{{12,}}|"
@@ -141,6 +143,8 @@ def scan(policy: Policy, check: Check, change: FileChange) -> list[Claim]:
             continue
         line = lines[number - 1]
         for kind, value in () if plain(line, words, marks, runs=runs) else _found(line, config=config):
+            if kind == _PEM and not _KEY_BODY.search("\n".join(lines[number - 1 : number + 2])):
+                continue  # code that looks for keys, or text about them
             out.append(
                 Claim(
                     rule=policy.id, path=change.path, unit="<module>", start_line=number, end_line=number, quote=mask_value(line, value),
@@ -244,7 +248,7 @@ def _detected(line: str) -> Iterator[tuple[str, str]]:
                 continue  # f"amqp://{user}:{password}@{host}": the value is filled in elsewhere
             if (
                 found
-                and not _PLACEHOLDER.search(found.removeprefix("AKIA"))
+                and (kind == _PEM or not _PLACEHOLDER.search(found.removeprefix("AKIA")))
                 and not line.rstrip().endswith(("EXAMPLE'", 'EXAMPLE"'))
             ):
                 yield kind, found

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from agentreview.model import Claim, Hit
 from agentreview.policies.claims import View, make_claim
+from agentreview.policies.granted import SPOKEN, defaults
 from agentreview.policies.load import Check, Policy
 from agentreview.policies.unheeded import unheeded
 from agentreview.syntax.facts import Fact, UnitFacts
@@ -20,7 +21,13 @@ def swallow(policy: Policy, check: Check, view: View) -> Iterator[Claim]:
     """Claim every handler that lets the code go on as if the failed control had passed."""
     if "audit" in check.concepts and view.facts.audit.delivery == "outbox":
         check = replace(check, concepts=tuple(c for c in check.concepts if c != "audit"))
+    spoken = SPOKEN.search(view.analysis.module.source) is not None
     for own in list(view.analysis.units.values()):
+        for guard, hit in () if not spoken else defaults(own, check.concepts):
+            at = (guard.line, guard.end_line)
+            yield make_claim(
+                policy, check, view, own.unit, fact=guard, identity=f"default:{guard.call}", at=at, hit=hit
+            )
         returned = view.analysis.module.language == "go"  # errors are values there, not exceptions
         if not (own.tries or own.catches or own.suppressed or (returned and own.unit.kind == "function")):
             continue

@@ -440,6 +440,12 @@ def _jsx(low: Values, node: SgNode, kind: str) -> Expr:
                 inner, inner_kind = unwrap(value)
                 if inner_kind in FUNCTIONS:
                     items.append(low.function_value(inner, name.text(), anonymous=True))
+                elif (
+                    name.text() == "dangerouslySetInnerHTML"
+                ):  # what it is given becomes markup: a call in all but its form
+                    base = low.expr("name", name, name.text())
+                    given = Arg(None, low.value(inner, inner_kind))
+                    items.append(low.expr("call", part, "", base, args=(given,)))
                 elif inner_kind not in ("string", "jsx_expression"):
                     items.append(low.value(inner, inner_kind))
         elif part_kind == "jsx_expression":

@@ -19,7 +19,7 @@ CONCEPTS = frozenset(
     "caller redact membership scope deny validate generic-read generic-write trail token-check "
     "unescaped sanitize exec fetch file-path template eval markup open-redirect random "
     "prompt url client-store insecure scope-off cache store-file enqueue csrf-off cors-open drop all-fields mass-assign nosql expire reference connect temp-file dump overshare query-string model-tool cascade "
-    "memo page-cache vary related-field cors-all cors-credentials unlisted guessable loosen-column drop-constraint".split()
+    "memo page-cache vary related-field cors-all cors-credentials unlisted guessable loosen-column drop-constraint sql-text".split()
 )
 # These say what an expression is, for the evaluator of values: they are no facts of their own.
 SWITCHES = frozenset(
@@ -29,6 +29,7 @@ VALUES = frozenset({"request", "caller", "redact", "model-tool"})
 KINDS = frozenset(
     "call assign decorator base attribute method function_param signature route register use group handler member directive file param annotation keyword import".split()
 )
+SQL_TEXT = "sql-text"  # stands in the middle of a chain: looked for link by link
 _FILED = (
     "call",
     "route",
@@ -149,8 +150,8 @@ class Matchers:
                 index = {"decorator": self.decorators, "assign": self.assigns}.get(kind, self.calls)
                 index.add(text, LazyEntry(framework.id, concept, raw), number)
                 self.fills = self.fills or (concept == "request" and "fills" in raw and not isinstance(raw, str))
-                if kind in ("register", "use", "group"):
-                    self.routing.setdefault(kind, set()).update(filing_names(text))
+                if kind in ("register", "use", "group") or concept == SQL_TEXT:
+                    self.routing.setdefault(concept if concept == SQL_TEXT else kind, set()).update(filing_names(text))
             else:
                 entry = compile_entry(framework.id, concept, raw)
                 entry.place = number

@@ -231,6 +231,15 @@ class Reader:
                 return out, size
         return [], 0
 
+    def spells(self, links: list[Link], concept: str) -> bool:
+        """Whether exactly these links spell a concept."""
+        found = (
+            compiled(v)
+            for _, v in self.matchers.calls.candidates(links)
+            if isinstance(v, LazyEntry) and v.concept == concept
+        )
+        return any(entry.framework in self.active and self.conditions(entry, links) for entry in found)
+
     def assigned(self, links: list[Link]) -> list[Entry]:
         """Entries that an assignment to this place spells (``localStorage.draft = …``)."""
         found = (compiled(value) for _, value in self.matchers.assigns.candidates(links))

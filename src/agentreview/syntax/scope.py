@@ -140,6 +140,8 @@ class Scope(Spelling):
                 self.visit(target)
         if kind in ("for", "with") and stmt.targets:
             self.bind(stmt.targets, stmt.value)
+            if kind == "with" and stmt.targets[0].kind == "name" and stmt.value is not None:
+                self.evaluator.assigned[stmt.targets[0].name] = stmt.value
             if kind == "for":
                 self.each.update(t.name for t in stmt.targets if t.kind == "name")
             if kind == "for" and self.reader.ruby and stmt.value is not None and stmt.targets[0].kind == "name":

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from agentreview.syntax.facts import Fact, UnitFacts
-from agentreview.syntax.frameworks import BY_NAME, LAST, VALUES, Entry
+from agentreview.syntax.frameworks import BY_NAME, LAST, SQL_TEXT, VALUES, Entry
 from agentreview.syntax.handlers import HANDED, chained, handler, members
 from agentreview.syntax.imports import MANAGERS
 from agentreview.syntax.lexicon import resource_name
@@ -41,7 +41,7 @@ _DATA = frozenset({"read", "write", "delete"})
 # What acts on a value, and the arguments that say on what; the rest (a request's body, a file's text) is only carried.
 _ACTING = frozenset({"exec", "fetch", "file-path", "template", "eval", "markup", "open-redirect"})
 _ACTED_ON = frozenset(
-    "url uri path file filename file_path filepath src dst source command cmd args template string host hostname address name to href baseURL base_url".split()
+    "__html url uri path file filename file_path filepath src dst source command cmd args template string host hostname address name to href baseURL base_url".split()
 )
 _WRITTEN = frozenset({"data", "set", "values", "$set", "update", "create", "defaults", "attributes"})
 # Calls that keep what they are given as a row; and classes that are no row: what checks or carries the input.
@@ -71,6 +71,8 @@ _EACH = frozenset(
     "map forEach filter find some every flatMap findIndex each each_with_index collect select reject find_each flat_map filter_map "
     "each_entry sort_by group_by sum partition each_pair tap then".split()
 )
+_BY_MAKER = _ACTING | {"raw-sql"}
+_RUNS = frozenset("execute executemany fetch fetchrow fetchval query raw".split())
 _COMPARISONS = frozenset({"==", "!=", "===", "!==", "is", "is not", "in", "not in", "<>"})
 _CREATES = frozenset(
     "create acreate save asave add add_all merge insert insertMany createMany createManyAndReturn bulk_create abulk_create bulkCreate values bulk_insert_mappings "
@@ -337,6 +339,9 @@ class Spelling:
                 )
             )
         matched, size = self.reader.longest(links)
+        if len(links) > 1 and links[0].name in self.evaluator.assigned:
+            matched = [*matched, *self.by_maker(links, matched)]
+        self.sql_texts(links)
         if links[-1].args and self.reader.fills:
             self.received(links)
         if links[-1].args is not None:
@@ -363,7 +368,7 @@ class Spelling:
         seen: set[str] = set()
         for entry, captured, argument in matched:
             concept = entry.concept
-            if entry.kind in _ROUTING or concept in VALUES or concept in drop or concept in seen:
+            if entry.kind in _ROUTING or concept in VALUES or concept in drop or concept in seen or concept == SQL_TEXT:
                 continue
             seen.add(concept)
             fact = self.reader.fact(entry, self.unit, expr, links)
@@ -379,6 +384,8 @@ class Spelling:
                     is_statement(fact.text) if not self.reader.ruby else fact.dynamic or is_statement(fact.text or "-")
                 ):
                     continue
+                if fact.tainted:  # said once, for the whole statement
+                    self.own.facts[:] = [f for f in self.own.facts if f.concept != SQL_TEXT or f.start < expr.start]
             elif concept in _ACTING or concept in SINKS:
                 self.handed(fact, entry, links[:size] if concept in KEYED or concept in _ACTING else links)
             elif concept == "scope-off":  # Invoice.unscoped().findAll({ where: { orgId } }) names the tenant itself
@@ -828,6 +835,28 @@ class Spelling:
             root if root not in ("self", "this") else links[1].name,
         )
         return resource_name(pick)
+
+    def by_maker(self, links: list[Link], known: list[tuple[Entry, int, bool]]) -> list[tuple[Entry, int, bool]]:
+        """``with connection.cursor() as c: c.execute(…)``, ``client = AsyncClient(); client.get(…)``: by what made the name."""
+        made = self.evaluator.assigned[links[0].name]
+        maker = chain(made) if made.kind == "call" else []
+        if not maker or not (maker[-1].name[:1].isupper() or links[1].name in _RUNS):
+            return []
+        had = {entry.concept for entry, _, _ in known}
+        found, _ = self.reader.longest([*maker, *links[1:]])
+        return [row for row in found if row[0].concept in _BY_MAKER and row[0].concept not in had]
+
+    def sql_texts(self, links: list[Link]) -> None:
+        """Pieces of SQL that the client had a hand in, wherever in the chain: ``qb.where(`x = '${q}'`).getMany()``."""
+        wanted = self.reader.matchers.routing.get(SQL_TEXT, ())
+        for position, link in enumerate(links):
+            if link.args and link.name in wanted and self.reader.spells(links[: position + 1], SQL_TEXT):
+                fact = self.reader.fact_at(SQL_TEXT, self.unit, link.expr, names(links[: position + 1])[-100:])
+                self.sql(fact, [link])
+                chosen = [self.evaluator.value(a.value) for a in link.args[:1]]
+                fact.tainted |= any(v.request and not v.inert for v in chosen)
+                if fact.tainted and not any(f.start == fact.start and f.concept == SQL_TEXT for f in self.own.facts):
+                    self.own.facts.append(fact)
 
     def sql(self, fact: Fact, links: list[Link]) -> None:
         parsed = clauses_of(links, self.evaluator) if self.reader.ruby else sql_of(links, self.evaluator)

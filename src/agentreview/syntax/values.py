@@ -385,6 +385,9 @@ class Evaluator:
             if rows is not None:
                 return rows
         passed = self._union(inner)
+        if name in ("int", "UUID", "Number", "parseInt", "uuid", "BigInt", "ObjectId"):
+            number = name in ("int", "Number", "parseInt", "BigInt")
+            return Value(request=passed.request, inert=True, number=number)
         if name[:1].isupper():  # a class: a form, serializer or record made from the arguments
             resource = resource_name(name) if not (self.ruby and _SHOWS.search(name)) else ""
             record = self.lexicon.phi_resource(resource)
@@ -460,9 +463,6 @@ class Evaluator:
             "validate",
         ):  # schema.parse(req.body): still chosen by the client
             return Value(request=passed.request or value.request)
-        if name in ("int", "UUID", "Number", "parseInt", "uuid", "BigInt", "ObjectId"):
-            number = name in ("int", "Number", "parseInt", "BigInt")
-            return Value(request=passed.request, inert=True, number=number)
         if index == 0 and name in _URL_MAKERS:
             return Value(request=passed.request, inert=passed.inert)
         return Value(request=value.request, inert=value.inert, caller=value.caller) if index else NOTHING
