@@ -371,7 +371,7 @@ def test_init_writes_the_facts_it_found_and_says_what_is_next(bad: Any) -> None:
     done = agentreview("init", cwd=bad.path / "clinic")
     assert (done.code, done.err) == (0, "")
     assert "PHI models:            Patient" in done.out
-    assert "facts.confirmed_by" in done.out
+    assert "agentreview facts confirm" in done.out
     assert "agentreview install" in done.out
     data = (bad.path / "agentreview.toml").read_bytes()
     config = parse_config(data, path="agentreview.toml", known_policies=load().ids())
@@ -385,8 +385,9 @@ def test_init_replaces_nothing_unless_it_is_told_to(bad: Any) -> None:
     target = bad.path / "agentreview.toml"
     target.write_text("# mine\n")
     done = agentreview("init", cwd=bad.path)
-    assert done.code == 2
-    assert "--force" in one_line(done.err)
+    assert (done.code, done.err) == (0, "")
+    assert "agentreview.toml is there and stays as it is" in done.out
+    assert "phi.models: Patient (clinic/models.py:4)" in done.out
     assert target.read_text() == "# mine\n"
     shown = agentreview("init", "--stdout", cwd=bad.path)
     assert shown.code == 0
@@ -406,7 +407,8 @@ def test_init_does_not_write_through_a_link(bad: Any, tmp_path: Path) -> None:
 
 def test_init_does_not_make_a_second_configuration(bad: Any) -> None:
     bad.write({"pyproject.toml": '[tool.agentreview]\nblock_at = "high"\n'})
-    done = agentreview("init", cwd=bad.path)
+    assert "pyproject.toml is there and stays as it is" in agentreview("init", cwd=bad.path).out
+    done = agentreview("init", "--force", cwd=bad.path)
     assert done.code == 2
     assert "pyproject.toml configures agentreview already" in one_line(done.err)
     assert not (bad.path / "agentreview.toml").exists()

@@ -10,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentreview.config import parse_config
-from agentreview.detect import BATCH, Detection, Found, detect, render
-from agentreview.detect_render import FACTS
+from agentreview.detect import Detection, Found, detect, render
+from agentreview.detect.find import BATCH, TEST_PATHS, _which
+from agentreview.detect.render import FACTS
 from agentreview.facts import CHOICES, Facts
+from agentreview.globs import matches
 
 
 def run(files: dict[str, str | bytes]) -> Detection:
@@ -136,7 +138,7 @@ def test_a_drf_repository_with_auditlog() -> None:
     assert set(detection.values("tests.synthetic_markers")) == {"faker", "factory"}
     assert "**/tests/**" in detection.values("tests.paths")
     assert any("django-auditlog" in note for note in detection.notes)
-    assert any("sentry-sdk" in note for note in detection.notes)
+    assert any("sentry_sdk" in note for note in detection.notes)
 
 
 def test_every_value_has_its_place_and_the_place_is_right() -> None:
@@ -280,7 +282,7 @@ def test_an_express_repository_with_prisma() -> None:
     assert detection.get("tenant.key")[0].count == 3
     assert set(detection.values("tenant.models")) == {"Patient", "Appointment", "Invoice"}
     assert detection.values("tenant.sources") == ("req.auth.orgId",)
-    assert set(detection.values("audit.calls")) == {"auditLog.record", "prisma.auditLog.create", "audited"}
+    assert set(detection.values("audit.calls")) == {"auditLog.record", "auditLog.create", "audited"}
     assert set(detection.values("audit.automatic")) == {"subscriber:Patient", "subscriber:Appointment"}
     assert detection.values("access.default") == ("deny",)
     assert "requireScope" in detection.values("access.guards")
@@ -464,3 +466,420 @@ def test_long_hostile_lines_take_no_time(line: str) -> None:
 def test_any_bytes_can_be_read(data: bytes) -> None:
     detection = run(dict.fromkeys(("a.py", "b.ts", "c.prisma", "d.sql", "package.json", "requirements.txt"), data))
     assert facts(detection).confirmed_by == ""
+
+
+SPRING = {
+    "pom.xml": """<project>
+  <dependencies>
+    <dependency><artifactId>spring-boot-starter-web</artifactId></dependency>
+    <dependency><artifactId>spring-boot-starter-data-jpa</artifactId></dependency>
+    <dependency><artifactId>hibernate-envers</artifactId></dependency>
+    <dependency><artifactId>javafaker</artifactId></dependency>
+    <dependency><artifactId>sentry-spring-boot-starter</artifactId></dependency>
+    <dependency><artifactId>jedis</artifactId></dependency>
+  </dependencies>
+</project>
+""",
+    "src/main/resources/application.properties": "server.servlet.session.timeout=15m\naudit.log.retention.days=2555\n"
+    "spring.datasource.hikari.minimum-idle=30\n",
+    "src/main/java/org/clinic/model/Scoped.java": """
+@MappedSuperclass
+public abstract class Scoped {
+  @ManyToOne
+  private Organization organization;
+}
+""",
+    "src/main/java/org/clinic/model/Patient.java": """
+import org.hibernate.envers.Audited;
+
+@Entity
+@Audited
+@Table(name = "patients")
+public class Patient extends Scoped {
+  private static final long serialVersionUID = 1L;
+  @Id private UUID id;
+  @Column(nullable = false) private String mrn;
+  private LocalDate birthDate;
+  @Lob
+  private String remarks;
+
+  public String getMrn() {
+    return mrn;
+  }
+}
+""",
+    "src/main/java/org/clinic/model/LabOrder.java": """
+@Entity
+public class LabOrder extends Scoped {
+  @ManyToOne
+  private Patient patient;
+  private String loincCode;
+}
+""",
+    "src/main/java/org/clinic/model/SubstanceUsePatientNote.java": """
+@Entity
+public class SubstanceUsePatientNote extends Scoped {
+  @ManyToOne
+  private Patient patient;
+}
+""",
+    "src/main/java/org/clinic/model/Icd10Code.java": "@Entity\npublic class Icd10Code {\n  private String code;\n}\n",
+    "src/main/java/org/clinic/web/PatientController.java": """
+public class PatientController {
+  @GetMapping("/patients/{id}")
+  @PreAuthorize("hasAuthority('chart')")
+  public PatientDto show(@PathVariable UUID id) {
+    accessService.checkPatientAccess(currentUser, id);
+    Patient patient = repository.findByIdAndOrganization(id, currentUser.getOrganization());
+    auditService.recordRead(currentUser, patient.getId());
+    return PatientDto.of(patient);
+  }
+  @PutMapping("/patients/{id}")
+  @Transactional
+  public void save(@PathVariable UUID id) {
+    accessService.checkPatientAccess(currentUser, id);
+    repository.save(patient);
+    auditService.recordUpdate(currentUser, id);
+  }
+  @PermitAll
+  public String ping() {
+    return "pong";
+  }
+  private void recordAudit(String what) {
+  }
+}
+""",
+    "src/main/java/org/clinic/SecurityConfig.java": """
+public class SecurityConfig {
+  SecurityFilterChain chain(HttpSecurity http) {
+    http.authorizeHttpRequests(auth -> auth
+        .requestMatchers("/health").permitAll()
+        .anyRequest()
+        .authenticated());
+  }
+}
+""",
+    "src/main/java/org/clinic/TenantJob.java": "public abstract class TenantAwareJob implements Job {\n}\n",
+    "src/test/java/org/clinic/PatientControllerTest.java": "auditService.recordEverything(1);\n",
+}
+
+
+def test_a_spring_repository_with_jpa_and_envers() -> None:
+    detection = run(SPRING)
+    assert set(detection.values("frameworks")) == {"spring", "jpa"}
+    assert set(detection.values("phi.models")) == {"Patient", "LabOrder", "SubstanceUsePatientNote"}
+    assert detection.values("phi.sensitive") == ("SubstanceUsePatientNote",)
+    assert {"mrn", "birthDate", "loincCode"} <= set(detection.values("phi.fields"))
+    assert detection.values("phi.free_text") == ("remarks",)
+    assert detection.values("phi.tables") == ("patients",)
+    assert detection.values("audit.automatic") == ("subscriber:Patient",)
+    assert set(detection.values("audit.calls")) == {"auditService.recordRead", "auditService.recordUpdate"}
+    assert detection.values("audit.decorators") == ()
+    assert detection.values("audit.reads") == ("explicit",)
+    assert detection.values("audit.delivery") == ("transaction",)
+    assert detection.values("tenant.key") == ("organization",)
+    assert set(detection.values("tenant.models")) == {"Patient", "LabOrder", "SubstanceUsePatientNote"}
+    assert detection.get("tenant.key")[0].path == "src/main/java/org/clinic/model/Scoped.java"
+    assert detection.values("tenant.sources") == ("currentUser.getOrganization",)
+    assert detection.values("tenant.job_base") == ("TenantAwareJob",)
+    assert [one.value for one in detection.get("tenant.global_models")] == ["Icd10Code"]
+    assert detection.values("tenant.global_models") == (), "offered as a comment only"
+    assert detection.values("access.default") == ("deny",)
+    assert detection.values("access.decorators") == ("PreAuthorize",)
+    assert detection.values("access.object_checks") == ("checkPatientAccess",)
+    assert detection.values("access.public_markers") == ("@PermitAll",)
+    assert detection.values("session.idle_minutes") == ("15",)
+    assert detection.values("retention.audit_years") == ("7",)
+    assert set(detection.values("retention.stores")) == {"db", "cache"}
+    assert detection.values("tests.synthetic_markers") == ("faker",)
+    assert "**/test/**" in detection.values("tests.paths")
+    value = facts(detection)
+    assert value.session.idle_minutes == 15
+    assert value.retention.audit_years == 7
+    assert value.egress.approved == ()
+    assert 'match = "Sentry", contract = "BAA of …"' in render(detection)
+
+
+GO = {
+    "go.mod": "module clinic\n\ngo 1.22\n\nrequire (\n\tgithub.com/gin-gonic/gin v1.10.0\n\tgorm.io/gorm v1.25.0\n"
+    "\tgithub.com/jackc/pgx/v5 v5.5.5 // indirect\n\tgithub.com/brianvoe/gofakeit/v6 v6.0.0\n)\n",
+    "main.go": 'func main() {\n\tr := gin.New()\n\tr.Use(auth.RequireUser())\n\tr.GET("/patients/:id", RequireScope("chart"), show)\n}\n',
+    "models/patient.go": """package models
+
+type Patient struct {
+	gorm.Model
+	OrgID     uint
+	Org       Org
+	FirstName string `gorm:"size:100" json:"first_name"`
+	MRN       string `gorm:"column:mrn"`
+	Remarks   string `gorm:"type:text"`
+}
+
+func (Patient) TableName() string {
+	return "patients"
+}
+
+func (p *Patient) AfterUpdate(tx *gorm.DB) error {
+	return audit.Write(tx, "update", p.ID)
+}
+
+type Visit struct {
+	gorm.Model
+	OrgID     uint
+	PatientID uint
+	Patient   Patient
+}
+
+type PatientFilter struct {
+	Name string `form:"name"`
+}
+""",
+    "handlers/patient.go": """package handlers
+
+func (h *Handler) Show(c *gin.Context) {
+	if !h.access.CanView(user, id) {
+		return
+	}
+	row := h.db.Where("org_id = ?", user.OrgID).First(&patient)
+	h.audit.Record(c, "read", patient.ID)
+	log.Println(RedactPHI(patient))
+}
+func (h *Handler) Edit(c *gin.Context) {
+	if !h.access.CanView(user, id) {
+		return
+	}
+	go h.audit.Record(c, "update", id)
+}
+func ForOrg(db *gorm.DB, org uint) *gorm.DB {
+	return db
+}
+""",
+    "handlers/patient_test.go": "func TestAudit() { audit.Everything(1) }\n",
+}
+
+
+def test_a_gin_repository_with_gorm() -> None:
+    detection = run(GO)
+    assert set(detection.values("frameworks")) == {"gin", "gorm"}
+    assert set(detection.values("phi.models")) == {"Patient", "Visit"}
+    assert detection.values("phi.fields") == ("MRN",)
+    assert detection.values("phi.model_fields") == ("FirstName", "PatientID")
+    assert detection.values("phi.free_text") == ("Remarks",)
+    assert detection.values("phi.tables") == ("patients",)
+    assert detection.values("tenant.key")[0] in {"OrgID", "Org"}
+    assert set(detection.values("tenant.models")) == {"Patient", "Visit"}
+    assert detection.values("tenant.sources") == ("user.OrgID",)
+    assert detection.values("tenant.scoped_by") == ("ForOrg",)
+    assert detection.values("audit.calls") == ("audit.Record", "audit.Write")
+    assert detection.values("audit.automatic") == ("signals:Patient",)
+    assert detection.values("audit.delivery") == ("async",)
+    assert detection.values("access.default") == ("deny",)
+    assert set(detection.values("access.guards")) == {"auth.RequireUser", "RequireScope"}
+    assert detection.values("access.object_checks") == ("CanView",)
+    assert detection.values("egress.redactors") == ("RedactPHI",)
+    assert detection.values("tests.synthetic_markers") == ("gofakeit",)
+    assert detection.values("tests.paths") == ("*_test.go",)
+
+
+RAILS = {
+    "Gemfile": 'source "https://example.com"\ngem "rails", "~> 7.1"\ngem "paper_trail"\ngem "acts_as_tenant"\n'
+    'group :test do\n  gem "faker"\nend\n',
+    "db/schema.rb": """ActiveRecord::Schema[7.1].define(version: 1) do
+  create_table "patients", force: :cascade do |t|
+    t.bigint "clinic_id", null: false
+    t.string "mrn"
+    t.string "last_name"
+    t.text "history_of_present_illness"
+    t.index ["clinic_id"], name: "i"
+  end
+
+  create_table "lab_results", force: :cascade do |t|
+    t.references :clinic
+    t.references :patient
+    t.string "loinc_code"
+  end
+end
+""",
+    "app/models/patient.rb": "class Patient < ApplicationRecord\n  acts_as_tenant :clinic\n  has_paper_trail\n"
+    "  scope :for_clinic, ->(c) { where(clinic: c) }\nend\n",
+    "app/controllers/application_controller.rb": "class ApplicationController < ActionController::Base\n"
+    "  before_action :authenticate_user!\nend\n",
+    "app/controllers/patients_controller.rb": "class PatientsController < ApplicationController\n"
+    "  before_action :require_clinician_role, only: :edit\n  def show\n    @patient = current_user.clinic.patients.find(params[:id])\n"
+    "    authorize @patient\n    AuditEvent.create!(action: :read, patient: @patient)\n  end\n"
+    "  def edit\n    authorize @patient\n  end\nend\n",
+    "config/initializers/devise.rb": "Devise.setup do |config|\n  config.timeout_in = 20.minutes\nend\n",
+    "spec/patient_spec.rb": "audit_everything(1)\n",
+}
+
+
+def test_a_rails_repository_with_paper_trail() -> None:
+    detection = run(RAILS)
+    assert detection.values("frameworks") == ("rails",)
+    assert set(detection.values("phi.models")) == {"Patient", "LabResult"}
+    assert set(detection.values("phi.tables")) == {"patients", "lab_results"}
+    assert {"mrn", "loinc_code"} <= set(detection.values("phi.fields"))
+    assert detection.values("phi.free_text") == ("history_of_present_illness",)
+    assert detection.values("tenant.key")[0] in {"clinic", "clinic_id"}
+    assert detection.values("tenant.isolation") == ("row",)
+    assert set(detection.values("tenant.scoped_by")) == {"acts_as_tenant", "for_clinic"}
+    assert detection.values("tenant.sources") == ("current_user.clinic",)
+    assert detection.values("audit.automatic") == ("signals:Patient",)
+    assert detection.values("audit.calls") == ("AuditEvent.create!",)
+    assert detection.values("access.default") == ("deny",)
+    assert "authenticate_user!" in detection.values("access.guards")
+    assert detection.values("access.object_checks") == ("authorize",)
+    assert detection.values("session.idle_minutes") == ("20",)
+    assert detection.values("tests.synthetic_markers") == ("faker",)
+    assert any("paper-trail" in note for note in detection.notes)
+
+
+@pytest.mark.parametrize(
+    ("path", "source", "models", "tables"),
+    [
+        ("db/init.sql", "CREATE TABLE IF NOT EXISTS clinic.patients (\n  id bigint PRIMARY KEY,\n  mrn text,\n"
+         "  CONSTRAINT x UNIQUE (mrn)\n);\n", (), ("patients",)),
+        ("models/patient.js", "const Patient = sequelize.define('Patient', {\n  mrn: DataTypes.STRING,\n"
+         "  dob: {\n    type: DataTypes.DATE,\n  },\n});\n", ("Patient",), ()),
+        ("models/patient.js", "const patientSchema = new mongoose.Schema({\n  mrn: String,\n  dob: Date,\n});\n",
+         ("Patient",), ()),
+        ("db/schema.ts", "export const patients = pgTable('patients', {\n  mrn: text('mrn'),\n  dob: date('dob'),\n});\n",
+         ("Patient",), ("patients",)),
+        ("migrations/1.js", "exports.up = (knex) => knex.schema.createTable('patients', (table) => {\n"
+         "  table.string('mrn');\n  table.text('notes');\n});\n", (), ("patients",)),
+        ("ent/schema/patient.go", "type Patient struct {\n\tent.Schema\n}\nfunc (Patient) Fields() []ent.Field {\n"
+         "\treturn []ent.Field{\n\t\tfield.String(\"mrn\"),\n\t}\n}\n", ("Patient",), ()),
+        ("src/patient.schema.ts", "@Schema({ collection: 'patients' })\nexport class Patient {\n  @Prop()\n  mrn: string;\n}\n",
+         ("Patient",), ("patients",)),
+        ("Patient.kt", "@Entity\nclass Patient(\n    var mrn: String,\n    val dob: LocalDate,\n) {\n}\n", ("Patient",), ()),
+    ],
+)  # fmt: skip
+def test_models_and_tables_of_other_libraries(
+    path: str, source: str, models: tuple[str, ...], tables: tuple[str, ...]
+) -> None:
+    detection = run({path: source})
+    assert detection.values("phi.models") == models
+    assert detection.values("phi.tables") == tables
+    assert "mrn" in detection.values("phi.fields")
+
+
+@pytest.mark.parametrize(
+    ("path", "source", "fact", "value"),
+    [
+        ("settings.py", "SESSION_COOKIE_AGE = 60 * 60 * 8\n", "session.absolute_hours", "8"),
+        ("settings.py", "SESSION_COOKIE_AGE = 900\nSESSION_SAVE_EVERY_REQUEST = True\n", "session.idle_minutes", "15"),
+        ("settings.py", 'AUTO_LOGOUT = {"IDLE_TIME": timedelta(minutes=10)}\n', "session.idle_minutes", "10"),
+        ("settings.py", "SIMPLE_JWT = {'REFRESH_TOKEN_LIFETIME': timedelta(days=1)}\n", "session.absolute_hours", "24"),
+        ("app.js", "const session = require('express-session');\napp.use(session({ rolling: true, cookie: { maxAge: 15 * 60 * 1000 } }));\n",
+         "session.idle_minutes", "15"),
+        ("auth.ts", "export const o = NextAuth({\n  session: { maxAge: 12 * 60 * 60 },\n});\n", "session.absolute_hours", "12"),
+        ("src/main/webapp/WEB-INF/web.xml", "<session-timeout>30</session-timeout>\n", "session.idle_minutes", "30"),
+        ("application.yml", "server:\n  session-timeout: PT20M\n", "session.idle_minutes", "20"),
+        ("settings.py", "AUDIT_LOG_RETENTION_YEARS = 6\n", "retention.audit_years", "6"),
+        ("settings.py", "AUDITLOG_RETENTION_DAYS = 2190\n", "retention.audit_years", "6"),
+        ("config.go", "var SessionIdleTimeout = 30 * time.Minute\n", "session.idle_minutes", "30"),
+    ],
+)  # fmt: skip
+def test_lifetimes_are_read_with_their_units(path: str, source: str, fact: str, value: str) -> None:
+    detection = run({path: source})
+    assert detection.values(fact)[:1] == (value,)
+    assert {fact for fact, _ in detection.facts} == {fact}
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["IDLE_TIMEOUT_MS = 30000\n", "idleTimeoutMillis: 30000,\n", "SessionIDLength: 64,\n", "maxAge: 60,\n",
+     'SESSION_TIMEOUT(3, "x"),\n', "Cache-Control: max-age=86400\n", "AUDIT_RETENTION = os.environ['X']\n",
+     "AUDIT_LOG_RETENTION_DAYS = 30\n", "SESSION_COOKIE_AGE = int(env('AGE'))\n"],
+)  # fmt: skip
+def test_other_numbers_are_no_lifetimes(source: str) -> None:
+    assert run({"a.py": source, "b.ts": source}).facts == ()
+
+
+@pytest.mark.parametrize(
+    ("path", "source", "value"),
+    [
+        ("app.py", "@app.before_request\ndef check():\n    if not current_user.is_authenticated:\n        abort(401)\n", "deny"),
+        ("app.py", "@app.before_request\ndef start():\n    g.started = now()\n", ""),
+        ("app.ts", "app.addHook('onRequest', requireAuthenticated);\n", "deny"),
+        ("main.ts", "app.useGlobalGuards(new JwtAuthGuard());\n", "deny"),
+        ("S.java", "http.authorizeHttpRequests(a -> a.anyRequest().permitAll());\n", "allow"),
+        ("S.java", "http.authorizeExchange(a -> a.anyExchange().authenticated());\n", "deny"),
+        ("app/controllers/application_controller.rb", "  before_action :authenticate_user!, only: [:edit]\n", ""),
+        ("app/controllers/home_controller.rb", "  before_action :authenticate_user!\n", ""),
+        ("middleware.py", "class LoginRequiredMiddleware:\n    pass\n", ""),
+        ("main.go", "\tr.Use(middleware.Logger())\n", ""),
+    ],
+)  # fmt: skip
+def test_what_an_endpoint_without_a_word_on_it_does(path: str, source: str, value: str) -> None:
+    assert run({path: source}).values("access.default") == ((value,) if value else ())
+
+
+def test_where_settings_disagree_the_stricter_answer_is_active() -> None:
+    text = render(run({"A.java": "x.anyRequest().authenticated()\n" * 3, "B.java": "x.anyRequest().permitAll()\n"}))
+    assert '\ndefault = "allow"' in text
+    assert '\n# or: default = "deny"' in text
+
+
+def test_what_would_silence_findings_and_no_code_can_show_is_only_offered() -> None:
+    files = {
+        "requirements.txt": "openai\ntwilio\n",
+        "settings.py": 'MIDDLEWARE = ["clinic.audit.AuditReadMiddleware"]\n',
+        "llm.py": "def get_llm_client():\n    return OpenAI()\n",
+        "audit.py": "class AuditOutbox(models.Model):\n    payload = models.JSONField()\n",
+        "clinic/models.py": "class Patient(models.Model):\n    clinic = models.ForeignKey(Clinic)\n    mrn = models.TextField()\n"
+        "class Visit(models.Model):\n    clinic = models.ForeignKey(Clinic)\n    patient = models.ForeignKey(Patient)\n",
+        "clinic/management/commands/report.py": "x = 1\n",
+    }
+    detection = run(files)
+    doubted = {fact for fact, found in detection.facts if any(one.doubt for one in found)}
+    assert doubted == {"egress.approved", "egress.llm_clients", "audit.reads", "audit.delivery", "tenant.unscoped_in"}
+    text = render(detection)
+    value = facts(detection)
+    assert value.egress.approved == ()
+    assert value.egress.llm_clients == ()
+    assert (value.audit.reads, value.audit.delivery, value.tenant.unscoped_in) == ("", "", ())
+    assert '# reads = "middleware"' in text
+    assert '# delivery = "outbox"' in text
+    assert '# unscoped_in = ["**/management/commands/**"]' in text
+    assert '# llm_clients = ["get_llm_client"]' in text
+    uncommented = "\n".join(
+        line[2:] if line.startswith(("# approved", "#   {", "# ]", "# reads = ", "# llm_clients = [")) else line
+        for line in text.split("\n")
+    )
+    said = parse_config(uncommented.encode(), path="agentreview.toml", known_policies=()).facts
+    assert [one.match for one in said.egress.approved] == ["openai", "twilio"]
+    assert said.audit.reads == "middleware"
+
+
+def test_everyday_words_are_no_health_data_where_nothing_speaks_of_patients() -> None:
+    newsletter = (
+        "class Subscriber(models.Model):\n    subscriber_id = models.IntegerField()\n    email = models.EmailField()\n"
+    )
+    claims = "class Claim(models.Model):\n    name = models.TextField()\nclass Visit(models.Model):\n    claim = models.ForeignKey(Claim)\n"
+    team = "model Organisation {\n  id Int\n  organisationClaimId String\n  name String\n  emails String\n}\n"
+    for files in ({"a.py": newsletter}, {"a.py": claims}, {"a.prisma": team}):
+        assert not any(fact.startswith("phi.") for fact, _ in run(files).facts), files
+    assert "Claim" in run(
+        {"a.py": claims, "b.py": "class Patient(models.Model):\n    mrn = models.TextField()\n"}
+    ).values("phi.models")
+
+
+def test_receivers_are_a_trail_only_where_they_write_one() -> None:
+    audit = (
+        "from audit import record\n@receiver(post_save, sender=Patient)\ndef a(sender, **kw):\n    record_audit(1)\n"
+    )
+    mail = "@receiver(post_save, sender=Visit)\ndef b(sender, **kw):\n    send_mail(1)\n"
+    models = "class Patient(models.Model):\n    mrn = models.TextField()\n"
+    assert run({"signals.py": audit + mail, "models.py": models}).values("audit.automatic") == ("signals:Patient",)
+
+
+def test_decorators_about_methods_are_no_access_control() -> None:
+    source = "@require_POST\n@require_http_methods(['GET'])\n@require_role('nurse')\ndef view(request):\n    return 1\n"
+    assert run({"views.py": source}).values("access.decorators") == ("require_role",)
+
+
+def test_the_fast_path_of_test_paths_agrees_with_the_globs() -> None:
+    for path in ("tests/a.py", "x/tests/b/c.ts", "test_a.py", "a/test_a.py", "a_test.go", "conftest.py", "x/conftest.py",
+                 "mytests/a.py", "a.spec.ts", "spec/a_spec.rb", "contest.py", "a/b/cypress/x.ts", "attest_x.py"):  # fmt: skip
+        assert list(_which(path, TEST_PATHS)) == [glob for glob in TEST_PATHS if matches(path, [glob])], path

@@ -27,7 +27,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "ciranges",
         "tomledit",
     ),
-    ("changes", "surroundings", "signing", "relaxations", "detect_rules", "detect_render"),
+    ("changes", "surroundings", "signing", "relaxations", "detect_rules"),
     ("snapshot", "config", "detect"),
     ("syntax", "waiverfile"),
     ("policies",),

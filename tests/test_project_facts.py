@@ -194,7 +194,7 @@ def test_facts_says_for_each_value_where_it_comes_from_and_who_confirmed_it(repo
     assert SCOPE in key["needed_by"]
     assert (models["value"], models["confirmed_by"], models["place"]["line"]) == (["Patient"], None, 8)
     assert (audit["source"], audit["value"], audit["place"]) == ("built-in", None, None)
-    assert audit["found"] == [{"value": "audit_log", "count": 1, "path": "clinic/views.py", "line": 12}]
+    assert audit["found"] == [{"value": "audit_log", "count": 1, "path": "clinic/views.py", "line": 12, "doubt": None}]
     assert "data.audit-removed" in audit["used_by"]
     assert report["facts"]["phi.sensitive"]["source"] is None
     waits = {one["policy"]: one for one in report["policies"]}
@@ -381,3 +381,105 @@ def test_confirming_in_pyproject_and_in_another_worktree(repo: Any) -> None:
     )
     assert (repo.path / "pyproject.toml").read_text() == text
     assert f"git -C {other.parent} add pyproject.toml" in done.out
+
+
+# ---- agentreview init, where there is a configuration
+
+
+MINE = """\
+# ours
+block_at = "medium"   # strict
+
+[facts.phi]
+# the ones we know
+models = ["Encounter"]
+
+# who is kept from whom
+[facts.tenant]
+key = "org"
+"""
+
+
+def test_init_again_says_what_is_not_in_the_configuration_and_writes_nothing(repo: Any) -> None:
+    repo.stage({**GOOD, "agentreview.toml": MINE})
+    done = agentreview("init", cwd=repo.path)
+    assert (done.code, done.err) == (0, "")
+    assert (repo.path / "agentreview.toml").read_text() == MINE
+    for part in (
+        "agentreview.toml is there and stays as it is",
+        "  audit.calls: audit_log (clinic/views.py:12)",
+        "  phi.fields: mrn (clinic/models.py:7)",
+        "not among the values it lists",
+        "  phi.models: Patient (clinic/models.py:4)",
+        "agentreview init --add writes what is not set",
+    ):
+        assert part in done.out, part
+    assert "block_at" not in done.out
+
+
+def test_init_add_adds_what_is_not_set_and_leaves_every_line(repo: Any) -> None:
+    repo.stage({**GOOD, "agentreview.toml": MINE})
+    done = agentreview("init", "--add", cwd=repo.path)
+    assert (done.code, done.err) == (0, "")
+    text = (repo.path / "agentreview.toml").read_text()
+    rest = iter(text.split("\n"))
+    assert all(line in rest for line in MINE.split("\n")), "every line is there, in its order"
+    assert "calls = [\n  # clinic/views.py:12 audit_log(" in text
+    repo.git("add", "-A")
+    rows = facts(repo)["facts"]
+    assert rows["phi.models"]["value"] == ["Encounter"], "a list that is there is a person's"
+    assert rows["phi.fields"]["value"] == ["mrn"]
+    assert rows["audit.calls"]["value"] == ["audit_log"]
+    assert (rows["audit.calls"]["confirmed_by"], rows["tenant.key"]["value"]) == (None, "org")
+    again = agentreview("init", "--add", cwd=repo.path)
+    assert again.code == 0
+    assert (repo.path / "agentreview.toml").read_text() == text
+    assert "not set in it" not in again.out
+
+
+def test_init_add_in_pyproject_with_dotted_keys_and_line_ends_of_windows(repo: Any) -> None:
+    text = '[tool.agentreview]\r\nfacts.tenant.key = "org"   # one\r\n\r\n[tool.ruff]\r\nline-length = 100\r\n'
+    repo.stage({**GOOD, "pyproject.toml": text})
+    assert agentreview("init", "--add", cwd=repo.path).code == 0
+    data = (repo.path / "pyproject.toml").read_bytes().decode()
+    assert data.count("\n") == data.count("\r\n")
+    rest = iter(data.split("\r\n"))
+    assert all(line in rest for line in text.split("\r\n"))
+    assert not (repo.path / "agentreview.toml").exists()
+    repo.git("add", "-A")
+    assert facts(repo)["facts"]["phi.fields"]["value"] == ["mrn"]
+
+
+@pytest.mark.parametrize(
+    ("args", "text", "says"),
+    [
+        (("--add",), None, "there is no configuration to add to"),
+        (("--add", "--force"), MINE, "exclude each other"),
+        (("--add",), 'facts = { tenant = { key = "org" } }\n', "Write it there yourself"),
+        ((), "[facts]\nx = 1\n", "agentreview.toml:2"),
+    ],
+)
+def test_what_init_cannot_do_is_one_line(repo: Any, args: tuple[str, ...], text: str | None, says: str) -> None:
+    repo.stage(GOOD)
+    if text is not None:
+        repo.write({"agentreview.toml": text})
+    done = agentreview("init", *args, cwd=repo.path)
+    assert done.code == 2
+    assert says in one_line(done.err)
+    if text is not None:
+        assert (repo.path / "agentreview.toml").read_text() == text
+
+
+def test_what_init_wrote_can_be_confirmed_and_blocks(unscoped: Any) -> None:
+    unscoped.commit({"clinic/views.py": ""})
+    assert agentreview("init", cwd=unscoped.path).code == 0
+    text = (unscoped.path / "agentreview.toml").read_text()
+    written = text.replace('# key = "org_id"', 'key = "org"').replace('# isolation = "row"', 'isolation = "row"')
+    (unscoped.path / "agentreview.toml").write_text(written)
+    done = confirm(unscoped, "tenant")
+    assert done.code == 0
+    unscoped.commit({})
+    unscoped.stage({"clinic/views.py": GOOD["clinic/views.py"].replace(", org=request.user.org", "")})
+    done = agentreview(cwd=unscoped.path)
+    assert done.code == 1
+    assert SCOPE in done.out

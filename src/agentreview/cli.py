@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from agentreview.commands import authoring, ci, explain, facts, learn, policies, receipts, run, setup, waive
+from agentreview.commands import authoring, ci, explain, facts, init, learn, policies, receipts, run, setup, waive
 from agentreview.commands.shared import CONTEXT, emit
 from agentreview.console import discard_output, guarded
 from agentreview.errors import ExitCode, UsageError
@@ -85,7 +85,7 @@ for _command in (
     run.command,
     setup.install_command,
     setup.uninstall_command,
-    setup.init_command,
+    init.command,
     facts.group,
     policies.group,
     ci.ci_command,

@@ -17,18 +17,22 @@ Lines = tuple[tuple[int, str], ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
-    """One column or relation of a model. ``target`` is the model or table it refers to."""
+    """One column or relation of a model. ``target`` is the model or table it refers to; ``path`` is set if inherited."""
 
     name: str
     line: int
     text: str
     target: str = ""
     long_text: bool = False
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """One model as the source spells it; ``table`` where the source names it."""
+    """One model as the source spells it; ``table`` where the source names it.
+
+    ``bases`` are names of what it extends; ``declared`` is false for a bare table (SQL, a migration), whose class may be declared elsewhere.
+    """
 
     name: str
     path: str
@@ -36,6 +40,9 @@ class Model:
     text: str
     fields: tuple[Field, ...]
     table: str = ""
+    declared: bool = True
+    bases: tuple[str, ...] = ()
+    abstract: bool = False  # only lends its fields
 
 
 _PY_CLASS = re.compile(r"class\s+(\w+)\s*(?:\(([^)]*))?")
@@ -45,6 +52,7 @@ _PY_FIELD = re.compile(
 _PY_TYPED = re.compile(r"\s+(\w+)\s*:\s*([\w\[\]\"'| .]+)")
 _PY_TARGET = re.compile(r"(?:ForeignKey|OneToOneField|ManyToManyField|relationship)\(\s*(?:to\s*=\s*)?[\"']?([\w.]+)")
 _PY_TABLE = re.compile(r"\s+(?:__tablename__|db_table)\s*=\s*[\"']([\w.]+)[\"']")
+_PY_ABSTRACT = re.compile(r"\s+(?:abstract|__abstract__)\s*=\s*True")
 _PY_NOT_A_MODEL = re.compile(r"Serializer|Form\b|Filter|Schema\b|Factory|TestCase|Resource\b|Index\b")
 _NOT_COLUMNS = frozenset(
     {"serializers", "forms", "filters", "django_filters", "graphene", "fields", "indexes", "faker"}
@@ -52,7 +60,9 @@ _NOT_COLUMNS = frozenset(
 _STRING_TARGET = re.compile(r"\s*(?:to\s*=\s*)?[\"']?([A-Za-z_][\w.]*)")
 
 _TS_CLASS = re.compile(r"\s*(?:export\s+)?(?:default\s+)?(?:abstract\s+)?class\s+(\w+)")
-_TS_ENTITY = re.compile(r"\s*@Entity\(\s*(?:\{\s*name:\s*)?(?:['\"`](\w+))?")
+_TS_ENTITY = re.compile(
+    r"\s*@(?:Entity|Schema|Table)\b\(?\s*(?:\{\s*(?:name|tableName|collection):\s*)?(?:['\"`](\w+))?"
+)
 _TS_FIELD = re.compile(r"\s*(?:(?:public|private|protected|readonly|declare)\s+)*(\w+)[?!]?\s*:\s*([\w.]+)")
 _TS_TARGET = re.compile(r"@(?:ManyToOne|OneToOne)\(\s*(?:\(\s*\w*\s*\)\s*=>\s*(\w+)|['\"](\w+)['\"])")
 
@@ -79,7 +89,9 @@ def models_in(path: str, lines: Lines) -> tuple[Model, ...]:
         return tuple(_python(path, lines))
     if path.endswith(".prisma"):
         return tuple(_prisma(path, lines))
-    return tuple(_typeorm(path, lines))
+    if path.endswith((".ts", ".tsx", ".js", ".jsx", ".mjs", ".cjs", ".mts")):
+        return tuple(_typeorm(path, lines))
+    return ()
 
 
 def _python(path: str, lines: Lines) -> Iterator[Model]:
@@ -93,17 +105,23 @@ def _python(path: str, lines: Lines) -> Iterator[Model]:
         typed = "table=True" in text.replace(" ", "")
         fields: list[Field] = []
         table = ""
+        abstract = head[1].endswith("Mixin") or head[1].startswith(("Abstract", "Base"))
         while at < len(lines) and lines[at][1][0] in " \t)":
             line = lines[at]
             after = lines[at + 1][1] if at + 1 < len(lines) else ""
             at += 1
             named = _PY_TABLE.match(line[1])
             table = named[1] if named else table
+            abstract = abstract or _PY_ABSTRACT.match(line[1]) is not None
             field = _python_field(line, after, typed=typed)
             if field:
                 fields.append(field)
-        if fields:
-            yield Model(name=head[1], path=path, line=number, text=text.strip(), fields=tuple(fields), table=table)
+        bases = tuple(base.strip().rpartition(".")[2] for base in (head[2] or "").split(",") if "=" not in base)
+        if fields or any(bases):
+            yield Model(
+                name=head[1], path=path, line=number, text=text.strip(), fields=tuple(fields), table=table, bases=bases,
+                abstract=abstract,
+            )  # fmt: skip
 
 
 def _python_field(line: tuple[int, str], after: str, *, typed: bool) -> Field | None:

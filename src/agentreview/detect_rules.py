@@ -1,4 +1,4 @@
-"""What detection looks for, as tables: names of packages, and patterns, each of which sees one cut line at a time."""
+"""What lines alone say in any file: the default of endpoints, and trails that need no call. A review asks this too."""
 
 from __future__ import annotations
 
@@ -6,182 +6,6 @@ import re
 from collections.abc import Iterator
 
 from .detect_models import Lines
-from .vocabulary import words
-
-SOURCE_SUFFIXES = (".py", ".ts", ".tsx", ".js", ".jsx", ".mjs", ".cjs", ".mts", ".prisma", ".sql")
-DEPENDENCY_FILES = frozenset({"pyproject.toml", "setup.cfg", "Pipfile", "package.json"})
-SKIPPED_DIRECTORIES = frozenset(
-    {"node_modules", "vendor", "dist", "build", ".venv", "venv", ".git", "site-packages", "__pycache__", ".next"}
-)
-DEPENDENCY_NAME = (
-    re.compile(r"(?:^|[\"'])\s*([A-Za-z0-9][\w.-]{0,60})\s*(?:\[[\w,-]{0,60}\])?\s*(?=[<>=~!;,\"'@]|$)"),
-    re.compile(r"^\s*\"([@\w./-]{1,80})\"\s*:\s*\""),
-)
-"""Dependency names on a line of a Python file, and of ``package.json``."""
-
-
-def _names(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-def _table(fact: str, **names: str) -> dict[str, tuple[tuple[str, str], ...]]:
-    """Map packages to (fact, value); the value of a library to decide about is the package itself."""
-    own = fact.endswith("libraries")
-    return {
-        package: ((fact, package if own else value),)
-        for value, packages in names.items()
-        for package in packages.split()
-    }
-
-
-FRAMEWORKS: dict[str, tuple[tuple[str, str], ...]] = {
-    **_table(
-        "frameworks",
-        django="django",
-        drf="djangorestframework rest-framework",
-        fastapi="fastapi",
-        flask="flask",
-        sqlalchemy="sqlalchemy sqlmodel flask-sqlalchemy",
-        celery="celery",
-        express="express",
-        nestjs="@nestjs/core @nestjs/common",
-        nextjs="next",
-        prisma="prisma @prisma/client",
-        typeorm="typeorm @nestjs/typeorm",
-        sequelize="sequelize",
-        mongoose="mongoose",
-        trpc="@trpc/server",
-        graphql="@apollo/server graphql-yoga type-graphql graphene graphene-django strawberry-graphql ariadne",
-        fastify="fastify",
-        hono="hono",
-        koa="koa @koa/router koa-router",
-        queues="bullmq bull agenda pg-boss inngest dramatiq rq huey arq",
-        drizzle="drizzle-orm knex kysely",
-        supabase="@supabase/supabase-js",
-        litestar="litestar",
-        aiohttp="aiohttp",
-        sanic="sanic",
-        tornado="tornado",
-        tortoise="tortoise-orm peewee",
-        mongodb="mongodb pymongo motor mongoengine beanie",
-    ),
-    **_table("tests.synthetic_markers", faker="faker @faker-js/faker", synthea="synthea", factory="factory-boy"),
-}
-"""Package or module name to the fact it shows."""
-
-LIBRARIES: dict[str, tuple[tuple[str, str], ...]] = {
-    **_table(
-        "libraries",
-        audit="django-auditlog django-simple-history django-pghistory django-easy-audit django-reversion pgtrigger "
-        "sqlalchemy-continuum postgresql-audit audited paper-trail typeorm-auditing nestjs-audit",
-    ),
-    **_table(
-        "egress.libraries",
-        egress="sentry-sdk @sentry/node @sentry/nextjs openai anthropic @anthropic-ai/sdk langchain posthog "
-        "posthog-node mixpanel segment-analytics-python @segment/analytics-node "
-        "twilio sendgrid datadog rollbar bugsnag slack-sdk",
-    ),
-}
-"""Dependencies a person should decide about: audit trails, and what sends data outside."""
-
-TEST_PATHS = (
-    "**/tests/**",
-    "**/test/**",
-    "**/__tests__/**",
-    "**/e2e/**",
-    "test_*.py",
-    "*_test.py",
-    "*.spec.ts",
-    "*.test.ts",
-    "*.test.tsx",
-    "*.spec.js",
-    "*.test.js",
-    "conftest.py",
-)
-
-_LISTED = r"([\w., ]{1,200})"
-_AUDIT_NAME = r"(\w*(?:[Aa]udit|[Pp]hi_?[Aa]ccess|[Aa]ccess_?[Ll]og)\w*)"
-NAMES: tuple[tuple[str, re.Pattern[str]], ...] = (
-    ("audit.decorators", re.compile(r"^\s*@(?:\w+\.)?" + _AUDIT_NAME)),
-    ("audit.bases", re.compile(r"^\s*(?:export )?class \w+\s*\((?:[^)]*?[ ,.(])?" + _AUDIT_NAME + r"\s*[,)]")),
-    ("audit.bases", re.compile(r"^\s*(?:export )?(?:abstract )?class \w+ extends " + _AUDIT_NAME)),
-    (
-        "tenant.scoped_by",
-        re.compile(r"^class (\w*(?:Tenant|Org|Facility|Clinic|Scoped)\w*)\([\w.]*(?:Manager|QuerySet)\b"),
-    ),
-    ("tenant.scoped_by", re.compile(r"^\s*(?:async )?(?:def|function) (for_?(?:tenant|org|facility|clinic)\w*)", re.I)),
-    (
-        "access.decorators",
-        re.compile(r"^\s*@(?:\w+\.)?(\w*(?:login_required|permission_required|requires?_\w+|Roles))\b"),
-    ),
-    ("access.guards", re.compile(r"\bpermission_classes\s*=\s*[\[(]\s*" + _LISTED)),
-    ("access.guards", re.compile(r"@UseGuards\(" + _LISTED)),
-    ("access.guards", re.compile(r"\b(?:Depends|Security)\(\s*((?:\w+\.)?(?:get_)?(?:current|require|auth)\w*)")),
-    (
-        "access.guards",
-        re.compile(r"\.(?:get|post|put|patch|delete|use)\(.{0,80}?\b(require\w+|authenticate\w*|ensure\w+)"),
-    ),
-    ("access.public_markers", re.compile(r"^\s*(@(?:\w*[Pp]ublic\w*|SkipAuth\w*|AllowAnonymous|allow_anonymous))\b")),
-    (
-        "access.object_checks",
-        re.compile(
-            r"\b(has_\w*perm\w*|check_\w*(?:perm|access|owner|member)\w*|can_[a-z]\w+|can[A-Z](?:ccess|iew|dit)\w*"
-            r"|authorize\w*|assertCan\w*|require_(?:role|scope|access|member)\w*|get_\w+_queryset"
-            r"|build\w*WhereQuery|get\w*WhereInput)\s*\("
-        ),
-    ),
-    ("egress.redactors", re.compile(r"\b((?:redact|scrub|de_?identify|anonymi[sz]e|mask_?(?:phi|pii|ssn))\w*)\s*\(")),
-)
-"""Facts that are names on one line: the group is the value, or several separated by commas.
-
-Bases that end in Model are left out: AuditModel is the usual name for created_at and updated_at columns.
-"""
-
-ISOLATION: tuple[tuple[str, re.Pattern[str]], ...] = (
-    ("rls", re.compile(r"ENABLE ROW LEVEL SECURITY|CREATE POLICY \w|current_setting\(\s*'app\.", re.I)),
-    ("schema", re.compile(r"\bdjango_tenants\b|\bTenantMixin\b|\bschema_context\(|SET search_path", re.I)),
-)
-
-TENANT_WORDS = _names(
-    "tenant org organization organisation facility clinic practice hospital site team workspace company account "
-    "customer business institution"
-)
-NOT_TENANT = _names(
-    "user owner author creator parent actor session role status type content request external object uuid stripe"
-)
-
-AUDIT_CALLS = re.compile(r"(?<![\w.@])((?:\w{1,60}\.){0,4}\w{1,60})\s*\(")
-_READS = _names("filter all get first last find one many unique list count exists query select values order exclude")
-_RECORDS = frozenset({"event", "log", "entry", "record", "trail"})
-_DEFINES = re.compile(
-    r"^\s*(?:(?:export|async|default|public|private|static) )*(?:def|class|function|interface|import|from)\b"
-)
-
-_TENANT_SOURCE = re.compile(
-    r"\b((?:request\.user|request\.auth|request|req\.auth|req\.user|req\.session|req|current_user|ctx\.user|ctx)"
-    r"\.[A-Za-z_]\w{1,40})\b(?!\()"
-)
-
-
-def audit_call(callee: str, text: str) -> str:
-    """Return the name to list for a call that writes an audit event, or nothing: reads and definitions do not."""
-    if "audit" not in callee.lower() and "phi_access" not in callee.lower() and "phiaccess" not in callee.lower():
-        return ""
-    name = callee.removeprefix("self.").removeprefix("this.").removeprefix("await.")
-    last = words(name.rpartition(".")[2])
-    if _DEFINES.match(text) or not last or not _READS.isdisjoint(last) or last[-1] == "register":
-        return ""
-    own = name.rpartition(".")[2]
-    if own[:1].isupper() and last[-1] not in _RECORDS:
-        return ""  # a class that is no record: AuditSerializer(), AuditModule()
-    return name
-
-
-def tenant_source(text: str) -> Iterator[str]:
-    """Expressions that hold something of the caller: ``request.user.org``. Filtered by the key once it is known."""
-    if "req" in text or "ctx" in text or "current_user" in text:
-        yield from _TENANT_SOURCE.findall(text)
-
 
 _FASTAPI_DENY = re.compile(r"\bFastAPI\([^()]*dependencies\s*=\s*\[.*(?:Depends|Security)\(")
 _APP_USE_AUTH = re.compile(
@@ -200,7 +24,7 @@ def access_default(lines: Lines, at: int) -> str:
     block = " ".join(line for _, line in lines[at : at + 6])
     if "DEFAULT_PERMISSION_CLASSES" in text:
         return "allow" if "AllowAny" in block else "deny" if re.search(r"Is\w+|\w*Permission\w*s?\b", block) else ""
-    if "LoginRequiredMiddleware" in text and "import" not in text:
+    if "LoginRequiredMiddleware" in text and "import" not in text and not text.startswith("class "):
         return "deny"
     if re.search(r"provide:\s*APP_GUARD", text) or _APP_USE_AUTH.match(text):
         return "deny"
@@ -251,11 +75,11 @@ def automatic_audit(path: str, lines: Lines) -> Iterator[tuple[str, str, int, st
     """(how, model or nothing for all of them, line, text) for every audit trail that needs no call."""
     if path.endswith(".java"):
         yield from _java_trails(lines)
-    audits = "audit" in path.lower() or any("audit" in text.lower() for _, text in lines)
+    in_path = "audit" in path.lower()
+    audits = in_path or any("audit" in text.lower() for _, text in lines)
     current = ""
     tracked = ""
     for at, (number, text) in enumerate(lines):
-        block = " ".join(line for _, line in lines[at : at + 4])
         head = _CLASS.match(text)
         if head:
             current = head[1]
@@ -278,7 +102,7 @@ def automatic_audit(path: str, lines: Lines) -> Iterator[tuple[str, str, int, st
             yield "signals", current, number, text
         if not audits:
             continue
-        if _RECEIVER.search(text):
+        if _RECEIVER.search(text) and (in_path or _writes_trail(lines, at)):
             sender = _SENDER.search(text)
             yield "signals", sender[1].rpartition(".")[2] if sender else "", number, text
         listens = _LISTENS.search(text)
@@ -288,9 +112,24 @@ def automatic_audit(path: str, lines: Lines) -> Iterator[tuple[str, str, int, st
         subscriber = _SUBSCRIBER.search(text)
         if subscriber and "import" not in text:
             yield "subscriber", subscriber[1] or "", number, text
-        if "$extends(" in text and "query" in block:
+        if "$extends(" in text and "query" in _block(lines, at):
             yield "subscriber", "", number, text
         trigger = _TRIGGER.search(text)
+        block = _block(lines, at) if trigger else ""
         on = _TRIGGER_ON.search(block[block.find(trigger[0]) + len(trigger[0]) :]) if trigger else None
         if trigger and on and "audit" in block.lower():
             yield "triggers", on[1], number, text
+
+
+def _writes_trail(lines: Lines, at: int) -> bool:
+    """Whether the receiver below speaks of a trail: a file that has one may also send notifications."""
+    for number, (_, text) in enumerate(lines[at + 1 : at + 30]):
+        if number > 1 and not text.startswith((" ", "\t", ")", "@")):
+            return False
+        if "audit" in text.lower() or "logentry" in text.lower() or "history" in text.lower():
+            return True
+    return False
+
+
+def _block(lines: Lines, at: int) -> str:
+    return " ".join(line for _, line in lines[at : at + 4])

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import stat
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from agentreview.commands.configfile import by_hand, configuration, encoded, replace_file, table_of
 from agentreview.commands.shared import CONTEXT, emit, unknown, worktree_option
 from agentreview.console import width
 from agentreview.errors import ConfigError, ExitCode, UsageError
@@ -44,9 +43,14 @@ def confirm_command(*, names: tuple[str, ...], person: str | None, worktree: str
     from agentreview.git import open_repository
 
     repo = open_repository(worktree)
-    path, data = configuration(repo)
+    there = configuration(repo)
+    if there is None:
+        raise UsageError(
+            "there is no configuration to confirm", fix="agentreview init writes one with what it finds here"
+        )
+    path, data = there
     catalogue = reviewed(worktree).catalogue
-    table = _root(path)
+    table = table_of(path)[:-1]
     before = parse_config(data, path=path, known_policies=catalogue.ids(), table=table)
     wanted = tuple(dict.fromkeys(known(name) for name in names))
     facts = confirmable(before.facts, wanted, path)
@@ -109,45 +113,8 @@ def _named(person: str) -> str:
     return name
 
 
-def configuration(repo: Repository) -> tuple[str, bytes]:
-    """Return path and bytes of the configuration in the work tree. Raises UsageError when it is not a plain file."""
-    from agentreview.config import CONFIG_NAME, PYPROJECT_NAME, has_table
-
-    found = {name: data for name in (CONFIG_NAME, PYPROJECT_NAME) if (data := _read(Path(repo.root, name))) is not None}
-    shared = PYPROJECT_NAME in found and has_table(found[PYPROJECT_NAME])
-    if CONFIG_NAME in found and shared:
-        raise ConfigError(
-            f"both {CONFIG_NAME} and [tool.agentreview] in {PYPROJECT_NAME} configure agentreview",
-            path=CONFIG_NAME,
-            fix="Keep one of them",
-        )
-    if CONFIG_NAME in found:
-        return CONFIG_NAME, found[CONFIG_NAME]
-    if shared:
-        return PYPROJECT_NAME, found[PYPROJECT_NAME]
-    raise UsageError("there is no configuration to confirm", fix="agentreview init writes one with what it finds here")
-
-
-def _read(path: Path) -> bytes | None:
-    try:
-        if not stat.S_ISREG(path.lstat().st_mode):
-            raise UsageError(f"{path} is not a plain file, so it is not edited", fix="Put the file itself there")
-        return path.read_bytes()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror or error}", fix="Make it readable") from error
-
-
-def _root(path: str) -> tuple[str, ...]:
-    from agentreview.commands.factrows import table_of
-
-    return table_of(path)[:-1]
-
-
 def confirmed(data: bytes, path: str, wanted: Sequence[str], by: str) -> bytes:
     """Return the file with the name in it, every other byte kept. Raises ConfigError where that takes a person."""
-    from agentreview.commands.factrows import table_of
     from agentreview.config import document, file_layout
     from agentreview.tomledit import put, quoted
 
@@ -160,13 +127,13 @@ def confirmed(data: bytes, path: str, wanted: Sequence[str], by: str) -> bytes:
         edited = put(text, layout, key, quoted(by))
         line = f"{'.'.join(key[:-1])}.{quoted(key[-1]) if '.' in key[-1] else key[-1]} = {quoted(by)}"
         if edited is None:
-            raise _by_hand(path, line)
-        current = _encoded(edited, data, path, line)
+            raise by_hand(path, line)
+        current = encoded(edited, data, path, line)
         try:
             if document(current, path) != _with(goal, key, by):
-                raise _by_hand(path, line)
+                raise by_hand(path, line)
         except ConfigError as error:
-            raise _by_hand(path, line) from error
+            raise by_hand(path, line) from error
     return current
 
 
@@ -177,36 +144,6 @@ def _with(document: dict[str, Any], key: Sequence[str], value: str) -> dict[str,
         inner = inner.setdefault(part, {})
     inner[key[-1]] = value
     return document
-
-
-def _encoded(text: str, original: bytes, path: str, line: str) -> bytes:
-    """Write the text with the line ends and the mark of the original."""
-    windows = original.count(b"\r\n")
-    if windows not in (0, original.count(b"\n")):
-        raise _by_hand(path, line)
-    mark = b"\xef\xbb\xbf" if original.startswith(b"\xef\xbb\xbf") else b""
-    return mark + (text.replace("\n", "\r\n") if windows else text).encode()
-
-
-def _by_hand(path: str, line: str) -> ConfigError:
-    return ConfigError(
-        "its layout is not one that can be edited safely", path=path, fix=f"Write it there yourself: {line}"
-    )
-
-
-def replace_file(path: Path, data: bytes) -> None:
-    """Put the bytes there in one step, with the file's own permissions. Raises UsageError when that fails."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        mode = stat.S_IMODE(path.lstat().st_mode)
-        temporary.unlink(missing_ok=True)
-        with temporary.open("xb") as file:
-            file.write(data)
-        temporary.chmod(mode)
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise UsageError(f"{path} cannot be written: {error.strerror or error}", fix="Make it writable") from error
 
 
 # -- what is printed

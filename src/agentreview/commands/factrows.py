@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from agentreview.config import CONFIG_NAME, PYPROJECT_NAME, PYPROJECT_TABLE, Config, Level, file_layout
+from agentreview.commands.configfile import table_of
+from agentreview.config import CONFIG_NAME, Config, Level, file_layout
 from agentreview.facts import KEYS, Approved, AutomaticAudit, Facts
 from agentreview.model import Hit
 from agentreview.vocabulary import CONTEXT, PHI_MODELS, STRONG
@@ -82,7 +83,7 @@ def rows(config: Config, lines: Mapping[str, int], catalogue: Catalogue, detecti
                 value=plain(config.facts.get(fact)) if set_here else None,
                 line=lines.get(fact, 0) if set_here else 0,
                 confirmed_by=config.facts.confirmer(fact) if set_here else "",
-                found=tuple(one for one in detection.get(fact) if one.value not in _listed(config.facts, fact)),
+                found=unlisted(config.facts, fact, detection),
                 needed_by=needed,
                 used_by=tuple(one for one, facts in reading.items() if fact in facts and one not in needed),
             )
@@ -120,14 +121,18 @@ def plain(value: object) -> Any:
     return value
 
 
-def _listed(facts: Facts, fact: str) -> frozenset[str]:
-    """The values of a fact as detection spells them."""
+def unlisted(facts: Facts, fact: str, detection: Detection) -> tuple[Found, ...]:
+    """Return what detection shows and the configuration does not have; of a single value only another best one."""
+    value, found = facts.get(fact), detection.get(fact)
     if fact == "audit.automatic":
-        return frozenset(f"{one.how}:{model}" for one in facts.audit.automatic for model in one.models)
-    if fact == "egress.approved":
-        return frozenset(one.match for one in facts.egress.approved)
-    value = facts.get(fact)
-    return frozenset(map(str, value)) if isinstance(value, tuple) else frozenset({str(value)})
+        listed = {f"{one.how}:{model}" for one in facts.audit.automatic for model in one.models}
+    elif fact == "egress.approved":
+        listed = {one.match for one in facts.egress.approved}
+    elif isinstance(value, tuple):
+        listed = set(map(str, value))
+    else:
+        return () if value and found and found[0].value == str(value) else found[:1] if value else found
+    return tuple(one for one in found if one.value not in listed)
 
 
 def fact_lines(repo: Repository, tree: str, path: str) -> dict[str, int]:
@@ -140,11 +145,6 @@ def fact_lines(repo: Repository, tree: str, path: str) -> dict[str, int]:
     base = table_of(path)
     _, layout = file_layout(data, path)
     return dict(_facts_in(layout.lines, base))
-
-
-def table_of(path: str) -> tuple[str, ...]:
-    """Return the table of a configuration file that holds the facts."""
-    return (*(PYPROJECT_TABLE if path == PYPROJECT_NAME else ()), "facts")
 
 
 def _facts_in(lines: Mapping[tuple[str | int, ...], int], base: tuple[str, ...]) -> Iterator[tuple[str, int]]:

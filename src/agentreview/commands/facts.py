@@ -50,8 +50,8 @@ group.add_command(confirm_command)
 def show(*, form: str, verbose: bool, worktree: str | None) -> int:
     """Print what is known."""
     from agentreview.commands.factrows import fact_lines, rows, standings
+    from agentreview.commands.init import detected
     from agentreview.commands.policies import reviewed
-    from agentreview.commands.setup import detected
     from agentreview.git import open_repository
 
     repo = open_repository(worktree)
@@ -69,7 +69,7 @@ def show(*, form: str, verbose: bool, worktree: str | None) -> int:
 
 def _report(config: Config, table: Iterable[Row], policies: Iterable[Standing]) -> dict[str, Any]:
     from agentreview.commands.factrows import BUILT_IN
-    from agentreview.detect_render import MEANINGS
+    from agentreview.detect.render import MEANINGS
 
     return {
         "configuration": config.path,
@@ -84,7 +84,14 @@ def _report(config: Config, table: Iterable[Row], policies: Iterable[Standing]) 
                 "built_in": BUILT_IN.get(row.fact),
                 "confirmed_by": row.confirmed_by or None,
                 "found": [
-                    {"value": one.value, "count": one.count, "path": one.path, "line": one.line} for one in row.found
+                    {
+                        "value": one.value,
+                        "count": one.count,
+                        "path": one.path,
+                        "line": one.line,
+                        "doubt": one.doubt or None,  # why init offers it as a comment only
+                    }
+                    for one in row.found
                 ],
                 "needed_by": list(row.needed_by),
                 "used_by": list(row.used_by),
@@ -135,7 +142,7 @@ def _open(names: Sequence[str]) -> Iterator[str]:
 
 def _row(config: Config, row: Row, columns: int, *, verbose: bool) -> Iterator[str]:
     from agentreview.commands.factrows import BUILT_IN
-    from agentreview.detect_render import MEANINGS
+    from agentreview.detect.render import MEANINGS
     from agentreview.reporters.text import escape
 
     name = row.fact.rpartition(".")[2]

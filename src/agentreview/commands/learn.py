@@ -165,6 +165,6 @@ def _cores() -> int:
 
 
 def _detected(repo: Repository) -> Detection:
-    from agentreview.commands.setup import detected
+    from agentreview.commands.init import detected
 
     return detected(repo)

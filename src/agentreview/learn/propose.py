@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agentreview.config import PYPROJECT_NAME, PYPROJECT_TABLE, Config, Level
-from agentreview.detect_render import safe
+from agentreview.detect.render import NUMBERS, safe
 from agentreview.facts import CHOICES, Facts
 from agentreview.learn.report import Need, PolicyReport, Report
 from agentreview.reporters.summary import count
@@ -87,7 +87,7 @@ def _resting(need: Need, report: Report) -> str:
 def _fact(need: Need, report: Report, detection: Detection) -> Proposal:
     table, _, key = need.fact.rpartition(".")
     said = _resting(need, report)
-    found = [one for one in detection.get(need.fact) if one.value.strip() and one.value.isprintable()]
+    found = [one for one in detection.get(need.fact) if one.value.strip() and one.value.isprintable() and not one.doubt]
     name = f"facts.{table}" if table else "facts"
     if not found:
         none = "; [] says that there is none" if _is_list(need.fact) else ""
@@ -108,7 +108,7 @@ def _value(fact: str, found: Sequence[Found]) -> tuple[str, Sequence[Found]]:
                 tables.append(f"{{ models = [{', '.join(models[:_VALUES])}], how = {quoted(how)} }}")
         return f"[{', '.join(tables)}]", found
     if not _is_list(fact):
-        return quoted(found[0].value), found[:1]
+        return found[0].value if fact in NUMBERS else quoted(found[0].value), found[:1]
     return f"[{', '.join(quoted(one.value) for one in found[:_VALUES])}]", found[:_VALUES]
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from .facts import CHOICES
-from .tomledit import quoted
+from agentreview.facts import CHOICES
+from agentreview.tomledit import quoted
 
 if TYPE_CHECKING:
-    from .detect import Detection, Found
+    from agentreview.detect.values import Detection, Found
 
 _HEAD = """\
 # agentreview configuration. Every setting is optional; what is commented out is an example.
@@ -40,15 +40,16 @@ _HEAD = """\
 
 # ---- Facts about this project -------------------------------------------------------------------------
 # Written by detection: a proposal, each value below the place that shows it. Read them, correct them, then put your
-# name into confirmed_by. Confirming says: these names are right, and what is not listed does not count.
-# Until then findings that rest on these facts are shown as advice and do not block.
+# name under all of them (agentreview facts confirm) or under a part (agentreview facts confirm tenant phi.models).
+# Confirming says: these names are right, and what is not listed does not count. A list written as [] says that there
+# is none. Until then findings that rest on these facts are shown as advice and do not block.
 """
 
 FACTS: tuple[tuple[str, str, str], ...] = (
     (
         "frameworks",
         '["django", "drf"]',
-        "what the code is written with: for a reader, files show it by what they import",
+        "what the code is written with: for a reader, since files show it by what they import",
     ),
     ("phi.models", '["Patient", "Encounter"]', "models whose rows are PHI, added to the built-in ones"),
     ("phi.tables", '["patients"]', "their tables, for raw SQL; else derived from the models"),
@@ -123,7 +124,7 @@ def render(detection: Detection) -> str:
     lines = [_HEAD, *(f"# Note: {safe(note, 300)}" for note in detection.notes)]
     if detection.unread:
         lines.append(f"# Note: {detection.unread} files were too large, binary or too many, and were not looked at")
-    lines += ["[facts]", 'confirmed_by = ""    # e-mail of the person who checked the facts below']
+    lines += ["[facts]", 'confirmed_by = ""    # the person who checked all of the facts below']
     table = ""
     for fact, example, meaning in FACTS:
         section, _, key = fact.rpartition(".")
@@ -131,13 +132,15 @@ def render(detection: Detection) -> str:
             lines += ["", f"[facts.{section}]"]
             table = section
         lines.append(f"# {meaning}" if section else f"\n# {meaning}")
-        active = list(_active(detection, fact, key))
-        lines += active or [f"# {key} = {example}"]
+        found = list(active(detection, fact, key))
+        lines += found or [f"# {key} = {example}"]
     return "\n".join(lines) + "\n"
 
 
-def _active(detection: Detection, fact: str, key: str) -> Iterator[str]:
+def active(detection: Detection, fact: str, key: str) -> Iterator[str]:
+    """Lines that set a fact under the name ``key``: each value below its evidence, what is in doubt as a comment."""
     found = [one for one in detection.get(fact) if _usable(one.value)]
+    sure = [one for one in found if not one.doubt]
     if fact == "access.evidence":
         default = detection.get("access.default")
         if default:
@@ -146,16 +149,48 @@ def _active(detection: Detection, fact: str, key: str) -> Iterator[str]:
         return
     elif fact == "audit.automatic":
         yield from _automatic(found, key)
-    elif fact in CHOICES or fact == "tenant.key":
+    elif fact == "egress.approved":
+        yield from _approved(found, key)
+    elif fact in CHOICES or fact in SINGLE:
         for number, one in enumerate(found[:3]):
             yield _evidence(one)
-            yield f"{'# or: ' if number else ''}{key} = {quoted(one.value)}"
+            first = not number and not one.doubt
+            value = one.value if one.value.isdecimal() and fact in NUMBERS else quoted(one.value)
+            yield f"{'' if first else '# or: ' if sure else '# '}{key} = {value}"
     else:
+        yield from _list(sure, key)
+        yield from _offered([one for one in found if one.doubt], key)
+
+
+SINGLE = frozenset({"tenant.key", "session.idle_minutes", "session.absolute_hours", "retention.audit_years"})
+NUMBERS = SINGLE - {"tenant.key"}
+
+
+def _list(found: list[Found], key: str) -> Iterator[str]:
+    if found:
         yield f"{key} = ["
         for one in found:
             yield "  " + _evidence(one)
             yield f"  {quoted(one.value)},"
         yield "]"
+
+
+def _offered(found: list[Found], key: str) -> Iterator[str]:
+    """Values in doubt, as a comment: each with its place and what would have to be true."""
+    for one in found:
+        yield _evidence(one)
+    if found:
+        yield f"# {key} = [{', '.join(quoted(one.value) for one in found)}]   # {safe(found[0].doubt)}"
+
+
+def _approved(found: list[Found], key: str) -> Iterator[str]:
+    """Destinations, as a comment: nothing in the code can show a contract."""
+    for one in found:
+        yield _evidence(one)
+    yield f"# {key} = ["
+    for one in found:
+        yield f'#   {{ match = {quoted(one.value)}, contract = "BAA of …", allows = ["ids"] }},'
+    yield "# ]"
 
 
 def _automatic(found: list[Found], key: str) -> Iterator[str]:
