@@ -7,11 +7,12 @@ whatever is not understood is an error that names the line and the nearest valid
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import TYPE_CHECKING, Any
+
+from agentreview.lazyre import lazy
 
 from .canonical import digest
 from .checked import KeyPath, Reader, dotted, plain, shown
@@ -70,7 +71,7 @@ class Limits:
     file_seconds: float = 5.0
 
 
-_APPROVER = re.compile(r"[^\s@<>,]+@[^\s@<>,]+|SHA256:[A-Za-z0-9+/]{43}=?|[0-9A-F]{40}(?:[0-9A-F]{24})?")
+_APPROVER = lazy(r"[^\s@<>,]+@[^\s@<>,]+|SHA256:[A-Za-z0-9+/]{43}=?|[0-9A-F]{40}(?:[0-9A-F]{24})?")
 _LIMIT_RANGES = {
     "max_file_bytes": (1, 64 * 1024 * 1024),
     "max_lines": (1, 1_000_000),

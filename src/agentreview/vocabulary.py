@@ -13,8 +13,9 @@ interpolation), not to class and constant names: ``PatientNotes`` and ``ICD11_ID
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
+
+from agentreview.lazyre import lazy
 
 
 def _terms(*groups: str) -> frozenset[str]:
@@ -235,9 +236,9 @@ _MAX_TERM = max(term.count(" ") + 1 for term in STRONG | CONTEXT)
 _JOINED = {term.replace(" ", ""): tuple(term.split(" ")) for term in STRONG | CONTEXT if " " in term}
 """Terms people also write without a separator: ``dateofbirth``, ``firstname``."""
 
-_WORD = re.compile(r"[A-Z]{2,}s(?![A-Za-z])|[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
-_ANY_WORD = re.compile(r"[^\W\d_]+|\d+")
-_SEGMENT = re.compile(r"\w+")
+_WORD = lazy(r"[A-Z]{2,}s(?![A-Za-z])|[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
+_ANY_WORD = lazy(r"[^\W\d_]+|\d+")
+_SEGMENT = lazy(r"\w+")
 
 
 def words(identifier: str) -> tuple[str, ...]:

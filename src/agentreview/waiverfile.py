@@ -17,9 +17,10 @@ one seldom touch the same lines.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from typing import Any
+
+from agentreview.lazyre import lazy
 
 from .canonical import digest
 from .config import file_layout, load_toml
@@ -32,8 +33,8 @@ KEYS = ("fingerprint", "rule", "path", "unit", "reason", "person", "created", "e
 SHORTEST_REASON = 3  # characters
 LONGEST = {"reason": 500, "person": 200, "path": 4096, "unit": 1000}
 
-_FINGERPRINT = re.compile(r"[a-z0-9]{1,8}:[0-9a-f]{16,128}")
-_RULE = re.compile(r"[a-z0-9]+(?:[.-][a-z0-9]+)*\.[a-z0-9]+(?:-[a-z0-9]+)*")
+_FINGERPRINT = lazy(r"[a-z0-9]{1,8}:[0-9a-f]{16,128}")
+_RULE = lazy(r"[a-z0-9]+(?:[.-][a-z0-9]+)*\.[a-z0-9]+(?:-[a-z0-9]+)*")
 _FIRST_LINES = """\
 # Findings that a person accepted, each with a reason and an end: agentreview waive FINGERPRINT --reason …
 # A change that adds one is itself reported, and settled by a person.

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 
+from agentreview.lazyre import lazy
 from agentreview.model import Claim, Hit
 from agentreview.policies.claims import View, identity_of, make_claim
 from agentreview.policies.columns import plain_column, unique
@@ -126,7 +127,7 @@ def _input(policy: Policy, check: Check, view: View) -> Iterator[Claim]:
             yield make_claim(policy, check, view, unit, fact=fact, identity=value, value=value)
 
 
-_CONSOLE = re.compile(r"(?i)super_?(?:user|admin)|is_staff|staff_member|staff_only|staff_required")
+_CONSOLE = lazy(r"(?i)super_?(?:user|admin)|is_staff|staff_member|staff_only|staff_required")
 
 
 def _match(policy: Policy, check: Check, view: View) -> Iterator[Claim]:

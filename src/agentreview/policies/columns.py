@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from agentreview.lazyre import lazy
 from agentreview.model import Claim
 from agentreview.policies.claims import View, make_claim
 from agentreview.policies.load import Check, Policy
@@ -14,13 +14,13 @@ from agentreview.syntax.names import names_in
 from agentreview.syntax.patterns import chain
 from agentreview.syntax.tree import Arg, Expr, Stmt, Unit, expressions, statements, subexpressions
 
-_RANDOM = re.compile(
+_RANDOM = lazy(
     r"(?i)(?:^|_)(?:id|pk|uuid|guid|token|hash|secret|key|nonce|checksum|digest|fingerprint|external_?id|public_?id|session|otp|signature|subdomain|schema_?name|domain)(?:$|_)|(?:uuid|token|hash|digest|checksum|guid)$"
 )
-_ACCOUNT = re.compile(
+_ACCOUNT = lazy(
     r"(?i)^(?:custom|abstract|base)?(?:user|account|tenant|org|organi[sz]ation|company|workspace|team|login)s?(?:model|entity)?$"
 )
-_ENCRYPTED = re.compile(r"(?i)encrypt|pgp|cipher|vault|fernet|secure(?:char|text)field")
+_ENCRYPTED = lazy(r"(?i)encrypt|pgp|cipher|vault|fernet|secure(?:char|text)field")
 
 
 @dataclass(frozen=True, slots=True)

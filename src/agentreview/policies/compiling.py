@@ -8,7 +8,6 @@ in a worker (:mod:`agentreview.policies.project`).
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 from agentreview.checked import KeyPath, dotted, nearest, shown
 from agentreview.errors import ConfigError
 from agentreview.facts import KEYS as KEYS_OF_FACTS
+from agentreview.lazyre import lazy
 from agentreview.model import Hit, Severity
 from agentreview.policies.load import FORMAT
 from agentreview.policies.yamlfile import SEE, Lines, YamlReader, decoded, document, front_matter
@@ -83,7 +83,7 @@ FILTERS: dict[str, Any] = {
     "beside": "",
 }
 PLACEHOLDERS = ("unit", "resource", "call", "value", "line", "tenant")
-_HOLE = re.compile(r"\{([A-Za-z]+)\}")
+_HOLE = lazy(r"\{([A-Za-z]+)\}")
 _COMMON = ("form", "hit", "message", "fix", "severity", "silent")
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agentreview.errors import ConfigError
+from agentreview.lazyre import lazy
 from agentreview.policies.load import policies_dir, sources
 
 FORM = "```LANGUAGE bad|good FRAMEWORK [path=…] [facts=…]: title"
@@ -39,7 +40,7 @@ class Example:
         return lines[min(max(number, 1), len(lines)) - 1] if lines else self.line
 
 
-_FENCE = re.compile(r"^```(\w+) (bad|good) ([\w.+-]+)((?: \w+=[^:]*?)*)\s*:\s*(.+)$")
+_FENCE = lazy(r"^```(\w+) (bad|good) ([\w.+-]+)((?: \w+=[^:]*?)*)\s*:\s*(.+)$")
 _DEFAULT_PATH = {
     "python": "app/views.py",
     "typescript": "src/routes.ts",
@@ -105,7 +106,7 @@ def examples_of(text: str, policy: str, where: str) -> list[Example]:
     return out
 
 
-_MARK = re.compile(r"^\s*(?:#|//|--)\s*--- (before|after)\s*$")
+_MARK = lazy(r"^\s*(?:#|//|--)\s*--- (before|after)\s*$")
 _Side = list[tuple[int, str]]
 
 
@@ -126,7 +127,7 @@ def _code(side: _Side) -> str:
     return "".join(f"{line}\n" for _, line in side)
 
 
-_HOLE = re.compile(r"\{\{(hex|base64|alnum|digits|upper):(\d{1,3})\}\}")
+_HOLE = lazy(r"\{\{(hex|base64|alnum|digits|upper):(\d{1,3})\}\}")
 _ALPHABETS = {
     "hex": "0123456789abcdef",
     "base64": "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/",

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
+from agentreview.lazyre import lazy
 from agentreview.policies.loss import ACCESS, Loss
 from agentreview.syntax.ruby_filters import FILTERS, filters, holds, limits, named
 from agentreview.syntax.tree import Unit
 
-_ABOUT_ACCESS = re.compile(
+_ABOUT_ACCESS = lazy(
     r"authenticat|authori[sz]|login|logged|signed|require|ensure|verify|check|permission|admin|access|owner|member|tenant|protect|guard|"
     r"doorkeeper|restrict|deny|forbid|role|staff|current_user"
 )

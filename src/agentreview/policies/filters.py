@@ -6,6 +6,7 @@ import re
 
 from agentreview.facts import AutomaticAudit, Facts
 from agentreview.globs import matches as path_matches
+from agentreview.lazyre import lazy
 from agentreview.policies.claims import View
 from agentreview.policies.derived import only_derived
 from agentreview.policies.guards import own_statements
@@ -65,19 +66,19 @@ _GLOBAL = frozenset(
     "user users customuser account accounts session sessions permission group contenttype language country currency".split()
 )
 # Endpoints that are open by nature, by whole words: "*health*" would open health_records, "*ping*" shipping.
-_OPEN_FLOW = re.compile(
+_OPEN_FLOW = lazy(
     r"(?:^| )(?:log ?in|log ?out|sign ?in|sign ?out|sign ?up|register|web ?hooks?|callback|password (?:\w+ )?reset|reset (?:\w+ )?password|forgot|"
     r"o ?auth|sso|saml|obtain (?:\w+ )?token|refresh (?:\w+ )?token|token (?:\w+ )?refresh|unsubscribe|opt ?out|captcha|favicon|robots|sitemap|"
     r"open ?api|swagger|well known|auth config|locales|public|static)(?= |$)"
 )
-_PROBE = re.compile(
+_PROBE = lazy(
     r"(?:get )?(?:health(?: ?checks?|z)?|ready|readyz|readiness|alive|alivez|live|livez|liveness|ping|metrics|docs)"
     r"(?: (?:check|probe|status|view|endpoint|handler|controller|route))*"
 )
 _OPEN_PLACES = glob(
     "* /version|* /api/version|* /status|* /api/status|token *|* /token|index /|home /|root /|read_root /"
 )
-_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_WORDS = lazy(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
 
 def excused(check: Check, view: View, unit: Unit, fact: Fact) -> bool:
@@ -169,7 +170,7 @@ def passes(fact: Fact, check: Check, view: View, unit: Unit) -> bool:
     return True
 
 
-_ROUTE_ID = re.compile(r"[:{<\[](?:\w+:)?(\w+)")
+_ROUTE_ID = lazy(r"[:{<\[](?:\w+:)?(\w+)")
 _NO_ID = frozenset("self cls this request req res response args kwargs ctx context format".split())
 
 

@@ -10,41 +10,40 @@ import re
 from collections.abc import Iterator
 
 from agentreview.facts import Facts
+from agentreview.lazyre import lazy
 from agentreview.model import Claim, FileChange
 from agentreview.policies.load import Check, Policy
 from agentreview.policies.paths import path_classes
 from agentreview.syntax.parse import text_of
 
 _LINE = 600  # characters of a line that are looked at
-_DATA = re.compile(
-    r"\.(?:json|jsonl|ndjson|csv|tsv|ya?ml|xml|hl7|sql|ipynb|md|rst|txt|snap|http|fhir|html)$", re.IGNORECASE
-)
-_GENERATED = re.compile(
+_DATA = lazy(r"\.(?:json|jsonl|ndjson|csv|tsv|ya?ml|xml|hl7|sql|ipynb|md|rst|txt|snap|http|fhir|html)$", re.IGNORECASE)
+_GENERATED = lazy(
     r"(?i)\bfaker?\b|@faker-js|factory_?boy|synthea|mimesis|chance\.|synthetic|anonymi[sz]ed|de-?identified|test patient|fictitious|fictional"
 )
 # Plausible by the rules of the number; not the ones everybody knows, nor a run of one digit.
-_SSN = re.compile(r"(?<![\d-])(?!000|666|9\d\d)(\d{3})-(?!00)(\d{2})-(?!0000)(\d{4})(?![\d-])")
+_SSN = lazy(r"(?<![\d-])(?!000|666|9\d\d)(\d{3})-(?!00)(\d{2})-(?!0000)(\d{4})(?![\d-])")
 _KNOWN_SSN = frozenset({"123-45-6789", "078-05-1120", "219-09-9999", "111-22-3333", "123-45-6788", "555-55-5555"})
-_SSN_NAMED = re.compile(r"(?i)ssn|social[ _-]?sec")
-_DOB = re.compile(
+_SSN_NAMED = lazy(r"(?i)ssn|social[ _-]?sec")
+_DOB = lazy(
     r"(?i)(?:\bdob\b|birth[ _-]?date|date[ _-]?of[ _-]?birth|birthday)\W{1,6}(?:date\()?\W{0,2}(?:19|20)\d\d[-/., ]{1,2}\d{1,2}[-/., ]{1,2}\d{1,2}|(?:\bdob\b|birth[ _-]?date|date[ _-]?of[ _-]?birth)\W{1,6}\d{1,2}[/.-]\d{1,2}[/.-](?:19|20)\d\d|birthTime\W{1,4}value\W{1,3}(?:19|20)\d{6}"
 )
-_NAME = re.compile(
+_NAME = lazy(
     r"(?i)(?:full|first|last|family|given|patient|maiden)[ _-]?name\W{1,6}([A-Z][a-z]{2,})|\bname\W{1,4}([A-Z][a-z]{2,} [A-Z][a-z]{2,})|\bfamily\W{1,6}([A-Z][a-z]{2,})"
 )
-_PHONE = re.compile(r"(?<![\d.-])(?:\+?1[ .-]?)?\(?([2-9]\d{2})\)?[ .-](\d{3})[ .-](\d{4})(?![\d-])")
-_EMAIL = re.compile(r"[A-Za-z0-9._%+-]{2,40}@([A-Za-z0-9.-]{3,60}\.[A-Za-z]{2,10})")
-_MRN = re.compile(
+_PHONE = lazy(r"(?<![\d.-])(?:\+?1[ .-]?)?\(?([2-9]\d{2})\)?[ .-](\d{3})[ .-](\d{4})(?![\d-])")
+_EMAIL = lazy(r"[A-Za-z0-9._%+-]{2,40}@([A-Za-z0-9.-]{3,60}\.[A-Za-z]{2,10})")
+_MRN = lazy(
     r"(?i)\b(?:mrn|medical[ _-]?record(?:[ _-]?(?:number|no))?|nhs[ _-]?number|medicare[ _-]?(?:id|number)|member[ _-]?id)\W{1,6}([A-Z]{0,3}\d{6,12})\b"
 )
-_RESERVED = re.compile(
+_RESERVED = lazy(
     r"(?i)(?:^|\.)(?:example\.(?:com|org|net|edu)|test|example|invalid|localhost|local)$|^(?:test|fake|foo|bar|mail|email|company|clinic|hospital|acme)\.(?:com|org|net|io)$"
 )
-_STAND_IN = re.compile(
+_STAND_IN = lazy(
     r"(?i)^(?:john|jane|test|foo|bar|joe|alice|bob|carol|dave|eve|mallory|first|last|patient|demo|sample|example|some|your|my|new|old|updated|anna?|max)"
 )
 _ASCENDING = "01234567890123456789"
-_SEGMENT = re.compile(r"^\s*[\"'`]?PID\|[^|]*\|[^|]*\|[^|]*\|[^|]*\|[A-Z][A-Za-z]+\^[A-Z]")
+_SEGMENT = lazy(r"^\s*[\"'`]?PID\|[^|]*\|[^|]*\|[^|]*\|[^|]*\|[A-Z][A-Za-z]+\^[A-Z]")
 _NEAR = 6  # lines that make up one person
 
 

@@ -11,23 +11,24 @@ from collections.abc import Collection, Iterator
 
 from agentreview.config import Config, config_relaxations, has_table, parse_config
 from agentreview.errors import ConfigError
+from agentreview.lazyre import lazy
 from agentreview.model import Claim, FileChange, Hit
 from agentreview.policies.load import Check, Policy
 from agentreview.syntax.parse import text_of
 from agentreview.waiverfile import SIGNERS_NAME
 
 _CONFIGS = {"agentreview.toml": (), "pyproject.toml": ("tool", "agentreview")}
-_HOOK_FILES = re.compile(
+_HOOK_FILES = lazy(
     r"(?:^|/)(?:\.pre-commit-config\.ya?ml|prek\.toml|lefthook(?:-local)?\.(?:ya?ml|toml|json)|\.lefthook\.(?:ya?ml|toml)|\.husky/[^/]+|\.gitlab-ci\.yml|\.circleci/config\.yml|azure-pipelines\.yml|Jenkinsfile|Makefile|justfile|package\.json|tox\.ini|noxfile\.py)$"
     r"|^\.github/workflows/[^/]+\.ya?ml$"
 )
-_OWNERS = re.compile(r"(?:^|/)CODEOWNERS$")
-_GATE_PATHS = re.compile(r"agentreview|\.agents/|\.pre-commit|lefthook|\.husky")
-_SCRIPTS = re.compile(
+_OWNERS = lazy(r"(?:^|/)CODEOWNERS$")
+_GATE_PATHS = lazy(r"agentreview|\.agents/|\.pre-commit|lefthook|\.husky")
+_SCRIPTS = lazy(
     r"\.(?:sh|bash|zsh|py|js|mjs|cjs|ts|rb|ya?ml|toml|json|mk|ps1)$|(?:^|/)(?:Makefile|justfile|Dockerfile|Jenkinsfile)$|^\.husky/"
 )
-_MENTION = re.compile(r"\bagentreview\b")
-_COMMENT = re.compile(r"^\s*(?:#|//|--|;|/\*|\*)")
+_MENTION = lazy(r"\bagentreview\b")
+_COMMENT = lazy(r"^\s*(?:#|//|--|;|/\*|\*)")
 # Every pattern below needs one of these, in any case: a look for fixed text first.
 _HINTS = ("no-verify", "commit", "hookspath", "husky", "lefthook", "skip", "allow_no_config", "agentreview")
 _AROUND = (

@@ -5,18 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from agentreview.lazyre import lazy
 from agentreview.model import Hit
 from agentreview.policies.guards import own_statements
 from agentreview.syntax.facts import Fact, UnitFacts
 from agentreview.syntax.patterns import chain
 from agentreview.syntax.tree import expressions, subexpressions
 
-SPOKEN = re.compile(
+SPOKEN = lazy(
     r"(?:\?\?|\|\||\bor)\s*(?:true\b|True\b|[\"'](?:admin|owner|super|root|staff))|\ballSettled\b", re.IGNORECASE
 )
 _GRANTS = frozenset({"True", "true"})
-_HIGHEST = re.compile(r"(?i)^(?:admin|administrator|owner|superuser|super_?admin|root|staff)$")
-_RANK = re.compile(r"(?i)(?:^|_)(?:roles?|permissions?|scopes?|access_?level)$|(?:Role|Permission|Scope)s?$")
+_HIGHEST = lazy(r"(?i)^(?:admin|administrator|owner|superuser|super_?admin|root|staff)$")
+_RANK = lazy(r"(?i)(?:^|_)(?:roles?|permissions?|scopes?|access_?level)$|(?:Role|Permission|Scope)s?$")
 
 
 def defaults(own: UnitFacts, concepts: Iterable[str]) -> Iterator[tuple[Fact, Hit]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from agentreview.lazyre import lazy
 from agentreview.model import Claim
 from agentreview.policies.claims import View, make_claim
 from agentreview.policies.load import Check, Policy
@@ -35,10 +36,10 @@ _LIFETIMES: tuple[tuple[re.Pattern[str], int], ...] = (
 )
 _GO = r"MaxAge|ExpiresAt"  # as their source spells maxAge and expiresAt
 _ENDS_WITH_BROWSER = "SESSION_EXPIRE_AT_BROWSER_CLOSE"
-_SETTING = re.compile(
+_SETTING = lazy(
     rf"\b(?:{'|'.join(pattern.pattern.strip('^$') for pattern, _ in _LIFETIMES)}|{_ENDS_WITH_BROWSER}|{_GO})\b"
 )
-_SIGNS = re.compile(r"^(?:sign|signAsync|encode|create_access_token|SignJWT)$")
+_SIGNS = lazy(r"^(?:sign|signAsync|encode|create_access_token|SignJWT)$")
 _FOR_EVER = 1e18
 _UNITS = {
     "days": 86_400,
@@ -49,11 +50,11 @@ _UNITS = {
     "months": 2_629_746,
     "years": 31_556_952,
 }
-_TEXT = re.compile(
+_TEXT = lazy(
     r"^\s*(\d{1,9}(?:\.\d+)?)\s*(ms|s|sec|secs|seconds?|m|min|mins|minutes?|h|hrs?|hours?|d|days?|w|weeks?|y|years?)?\s*$"
 )
 _SCALE = {"ms": 0.001, "s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800, "y": 31_536_000}
-_NOT_A_SESSION = re.compile(
+_NOT_A_SESSION = lazy(
     r"(?i)refresh|device|remember|cache|static|asset|cors|service|invite|reset|verif|download|signed|presign|csrf|locale|theme"
 )
 

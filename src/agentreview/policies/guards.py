@@ -10,30 +10,31 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from agentreview.lazyre import lazy
 from agentreview.policies.loss import ACCESS, INPUT, Loss
 from agentreview.syntax.patterns import chain
 from agentreview.syntax.tree import Expr, Module, Stmt, Unit, expressions, statements, subexpressions
 
-_THROWS = re.compile(
+_THROWS = lazy(
     r"^_*(?:(?:throw|raise|abort|deny|forbid|fail|reject|refuse)_?(?i:if|unless|when|without|not?)|(?:check|ensure|assert|require|verify|enforce|authori[sz]e|must|validate|guard)(?=$|[A-Z_]))"
 )
-_ANSWERS = re.compile(
+_ANSWERS = lazy(
     r"^_*(?:has|can|may|is|user_?(?:has|can|is)|check|ensure|verify|validate|authori[sz]e)_?(?=$|[A-Z_a-z])|(?i:perm(?!anent)|authori[sz]ed|allowed|accessible)"
 )
-_ABOUT = re.compile(
+_ABOUT = lazy(
     r"(?i)perm(?!anent)|authori[sz]|access|entitle|role|owner|member|tenant|admin|allowed|polic[yi]|scope|privilege|grant|^_*can(?=[A-Z_])|^_*may(?=[A-Z_])"
 )
-_EDGE = re.compile(
+_EDGE = lazy(
     r"(?i)ur[il]|path|host|ssrf|origin|signature|csrf|token|sql|quer|html|xss|redirect|upload|nonce|captcha|recaptcha"
 )
-_LIMITS = re.compile(
+_LIMITS = lazy(
     r"(?i)by_?(?:perm|access|role|user|tenant|org|owner)|(?:permitted|accessible|visible|allowed)_?(?:for|to|by|only)?"
 )
-_WRAPS = re.compile(
+_WRAPS = lazy(
     r"(?i)^_*(?:redact|mask|scrub|obfuscate|anonymi[sz]e|de_?identify|pseudonymi[sz]e|encrypt|saniti[sz]e|escape|quote)"
 )
-_SAFE = re.compile(r"(?i)safe|saniti|valid|clean|escape|allow|trusted|encod|confine|redact|mask|scrub|encrypt|summar")
-_REFUSAL = re.compile(
+_SAFE = lazy(r"(?i)safe|saniti|valid|clean|escape|allow|trusted|encod|confine|redact|mask|scrub|encrypt|summar")
+_REFUSAL = lazy(
     r"\braise\b|\bthrow\b|\breturn\b[^;]*\b(?:[eE]rr\w*|false|False|None|null|nil)\b|return;?\s*$|\b4(?:0[0134]|22)\b|(?i:forbid|unauthor|denied|abort|reject|redirect)|\bnext\("
 )
 

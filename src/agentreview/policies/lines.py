@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from agentreview.facts import Facts
 from agentreview.globs import matches
+from agentreview.lazyre import lazy
 from agentreview.model import Claim, FileChange
 from agentreview.policies.load import Check, Policy
 from agentreview.policies.paths import path_classes
@@ -15,8 +16,8 @@ from agentreview.syntax.parse import text_of
 from agentreview.syntax.patterns import glob
 
 _LINE = 400  # characters of a line that are looked at
-_WORD = re.compile(r"[A-Za-z_]\w*")
-_TABLE = re.compile(
+_WORD = lazy(r"[A-Za-z_]\w*")
+_TABLE = lazy(
     r"(?i)\b(?:table|on|from|into|truncate|view|model)\s+(?:if\s+(?:not\s+)?exists\s+|only\s+)?[\"`\[]?(?:\w+\.)?[\"`\[]?(\w+)"
 )
 

@@ -12,25 +12,26 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
+from agentreview.lazyre import lazy
 from agentreview.policies.filtered import narrowed
 from agentreview.policies.guards import called_anew, calls_of, own_statements, taken_away
 from agentreview.policies.loss import ACCESS, INPUT, Loss
 from agentreview.syntax.patterns import chain
 from agentreview.syntax.tree import Expr, Module, Stmt, Unit
 
-_ABOUT_ACCESS = re.compile(
+_ABOUT_ACCESS = lazy(
     r"perm(?!anent)|role|admin|owner|author(?!s?_name)|staff|superuser|member|tenant|organi[sz]ation|workspace|\buser\b|current_?user|\bsession\b|login|guest|scope|polic|\bacl\b|internal|privilege|allowed_?to|\bcan[A-Z_]|is_?(?:self|me)\b",
     re.IGNORECASE,
 )
-_REFUSES = re.compile(
+_REFUSES = lazy(
     r"\braise\b|\bthrow\b|return\s+(?:False|false|None|null|undefined)?\s*;?\s*$|\b4(?:0[0134]|22|29)\b|forbid|unauthor|denied|\babort\b|\breject|invalid|redirect|\bnext\(\s*\w*[eE]rr|return [^;]*\b(?:[eE]rr\w*|errors?\.|false\b)"
 )
-_VALIDATOR = re.compile(
+_VALIDATOR = lazy(
     r"^_*(?:validate|check|ensure|verify|assert|sanitise|sanitize|authorize|authorise|require|enforce|deny|guard|is_?safe|is_?valid|is_?allowed|can_|can[A-Z]|has_?perm|may_)",
     re.IGNORECASE,
 )
-_ASKS = re.compile(r"perm|authori[sz]e|^can_|^can[A-Z]|_can_|access|allowed|policy|entitle", re.IGNORECASE)
-_BOUNDARY = re.compile(
+_ASKS = lazy(r"perm|authori[sz]e|^can_|^can[A-Z]|_can_|access|allowed|policy|entitle", re.IGNORECASE)
+_BOUNDARY = lazy(
     r"safe|allow|whitelist|permitted|valid|signature|origin|scheme|hostname|netloc|private|loopback|\.\.|relative|startswith|startsWith|traversal|extension|mime|content_?type|csrf|nonce",
     re.IGNORECASE,
 )
@@ -41,22 +42,22 @@ _PROTECTING = {
     "check_permissions": ACCESS, "permission_required": ACCESS, "permission": ACCESS, "permissions": ACCESS, "permission_classes": ACCESS,
     "raise_exception": ACCESS, "login_required": ACCESS, "requires_auth": ACCESS, "auth": ACCESS, "dependencies": ACCESS,
 }  # fmt: skip
-_HIDES = re.compile(r"(?:mask|block|redact|scrub|hide)_?(?:all|every|text|inputs?|media|values?)", re.IGNORECASE)
+_HIDES = lazy(r"(?:mask|block|redact|scrub|hide)_?(?:all|every|text|inputs?|media|values?)", re.IGNORECASE)
 # A row that has to belong to another: ``comment.task_id != task.id``.
-_SAME_ROW = re.compile(
+_SAME_ROW = lazy(
     r"[\w.]*\b\w*(?:[iI][dD]|_id|[uU]uid|owner|Owner)\b\s*(?:!==?|<>|is not)\s*[\w.]*\b\w*(?:[iI][dD]|_id|[uU]uid|owner|Owner)\b"
 )
-_NULL_CHECK = re.compile(r"(?:is not None|!==? ?(?:null|undefined)|is None|typeof )")
-_OFF = re.compile(r"(?:False|false|None|null|undefined|0|\[\]|\(\)|\{\})$")
-_KEPT_OUT = re.compile(
+_NULL_CHECK = lazy(r"(?:is not None|!==? ?(?:null|undefined)|is None|typeof )")
+_OFF = lazy(r"(?:False|false|None|null|undefined|0|\[\]|\(\)|\{\})$")
+_KEPT_OUT = lazy(
     r"(?:^|_)(?:exclude[ds]?|sensitive|redact|mask(?:ed)?|hidden|blacklist|denylist|blocklist|forbidden|protected|censor|scrub|filtered|filter_parameters|secrets?|confidential|pii|phi)(?:_|$)",
     re.IGNORECASE,
 )
-_ASKED_FOR = re.compile(
+_ASKED_FOR = lazy(
     r"^(?:permission_classes|authentication_classes|permission_required|guards|use_?guards|validators|read_?only_?fields|required_(?:permissions|scopes|roles)|(?:not|non|denied|restricted|forbidden)_\w*(?:scopes|permissions|roles|fields))$",
     re.IGNORECASE,
 )
-_GRANTED = re.compile(
+_GRANTED = lazy(
     r"(?:^|_)(?:viewer|guest|reader|public|anonymous|anon|default|member|basic|contributor|student|customer|patient|observer|external)\w*?_?(?:scopes|permissions|perms|privileges|rights|abilities)$",
     re.IGNORECASE,
 )
@@ -76,7 +77,7 @@ def losses(before: Module, old: Unit, after: Module, new: Unit) -> Iterator[Loss
         yield from narrowed(old, new)
 
 
-_MASKS = re.compile(r"sensitive|censor|redact|mask(?:ed)?_|_mask|obfuscat|scrub|anonymi", re.IGNORECASE)
+_MASKS = lazy(r"sensitive|censor|redact|mask(?:ed)?_|_mask|obfuscat|scrub|anonymi", re.IGNORECASE)
 
 
 def vanished(before: Module, after: Module) -> Iterator[tuple[Unit, Loss]]:
@@ -352,10 +353,10 @@ _QUERIES = frozenset(
     "get filter filter_by where Where And andWhere get_object_or_404 aget_object_or_404 get_list_or_404 get_or_404 first findOne findFirst findFirstOrThrow "
     "findUnique findMany findAll findByPk find find_by find_one update updateMany delete deleteMany destroy count exists get_one and_ And".split()
 )
-_PARENT = re.compile(
+_PARENT = lazy(
     r"^(?!id$|pk$|_id$)\w*?(?:_id|Id|ID|_pk|_uuid|_slug)$|^(?:owner|user|author|project|workspace|team|organi[sz]ation|tenant|account|company|parent|document|patient|created_by)$"
 )
-_CONDITION = re.compile(r"\b([A-Za-z_]+)\s*(?:=|IN|in|==)\s*(?:\?|:\w+|%s|\$\d)")
+_CONDITION = lazy(r"\b([A-Za-z_]+)\s*(?:=|IN|in|==)\s*(?:\?|:\w+|%s|\$\d)")
 
 
 def _predicates(old: Unit, new: Unit) -> Iterator[Loss]:

@@ -15,6 +15,7 @@ from posixpath import dirname
 from typing import Any
 
 from agentreview.facts import AutomaticAudit
+from agentreview.lazyre import lazy
 from agentreview.syntax.facts import Analysis, Fact
 from agentreview.syntax.imports import MANAGERS, Paths, imported, locate
 from agentreview.syntax.names import names_in
@@ -28,7 +29,7 @@ MAX_HOPS = 3
 MAX_LOOKED_AT = 60  # (file, symbol) pairs of one question
 MAX_SETTINGS = 40  # files that may say something about a whole project
 # Files that by their name hold settings, mounts, guards of a whole application, or an automatic trail.
-_SETTINGS = re.compile(
+_SETTINGS = lazy(
     r"(?:^|/)(?:settings(?:/[^/]+|[\w.-]*)?|conf(?:ig)?/settings/[^/]+|urls|main|app|api|asgi|wsgi|server|routers?|routes|signals|receivers|"
     r"audit\w*|apps|application|create_app|__init__|extensions|database|db|models/base)\.py$"
     r"|(?:^|/)(?:app|main|server|index|routes?|router|middleware|proxy|app\.module|auth\.module|root|trpc|hooks\.server)\.[cm]?[jt]sx?$"
@@ -322,7 +323,7 @@ def _bases(analysis: Analysis, cls: Unit) -> list[str]:
     return [b for b in (imported(analysis, names(chain(base))) for base in cls.bases) if b]
 
 
-_LIBRARIES = re.compile(
+_LIBRARIES = lazy(
     r"^(?:django|rest_framework|flask|starlette|fastapi|ninja|sqlalchemy|typing|abc|enum|pydantic|celery|graphene|strawberry|drf_\w+|"
     r"@nestjs|@\w+/\w+|java|javax|jakarta|org\.springframework|lombok|io\.\w+|react|express|"
     r"Action\w+|Active[A-Z]\w+|Rails|Pundit|CanCan|Devise|Sidekiq|Sinatra|Grape)(?:[./]|$)"

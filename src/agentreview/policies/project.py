@@ -7,7 +7,6 @@ built-in ones, and their examples run when they are first seen; what that showed
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from agentreview.canonical import digest
 from agentreview.checked import plain
 from agentreview.errors import ConfigError
+from agentreview.lazyre import lazy
 from agentreview.policies.load import FORMAT, Catalogue, cache_dir, cached, catalogue_of, keep, load, policies_dir
 from agentreview.version import PROJECT_FRAMEWORKS, PROJECT_POLICIES, engine_version
 
@@ -27,7 +27,7 @@ FRAMEWORK_OF_FACTS = "project"  # the id that the names in [facts] work under
 
 Examine = Callable[[Sequence["Source"], Catalogue], Sequence["Examined"]]
 
-_NAME = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
+_NAME = lazy(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from agentreview.facts import Facts
+from agentreview.lazyre import lazy
 from agentreview.model import Claim, Evidence, FileChange, Hit, Hunk
 from agentreview.policies.claims import View, fill
 from agentreview.policies.guards import calls_of
@@ -22,7 +23,7 @@ from agentreview.syntax.parse import text_of
 from agentreview.syntax.tree import Module, Unit
 
 _DATA = frozenset({"read", "write", "delete", "raw-sql", "generic-read", "generic-write"})
-_DENIAL = re.compile(
+_DENIAL = lazy(
     r"\b40[13]\b|forbidden|permission|unauthor|authoriz|notallowed|accessdenied|notauthenticated", re.IGNORECASE
 )
 
@@ -251,14 +252,14 @@ def _hook(policy: Policy, check: Check, change: FileChange, before: View, after:
             return
 
 
-_TAMES = re.compile(r"(?i)safe|saniti|valid|clean|escape|allow|trusted|encod|confine")
+_TAMES = lazy(r"(?i)safe|saniti|valid|clean|escape|allow|trusted|encod|confine")
 
 
 def _called(unit: Unit) -> set[str]:
     return {name for name, _ in calls_of(unit)}
 
 
-_WHO_AND_WHEN = re.compile(
+_WHO_AND_WHEN = lazy(
     r"(?i)^(?:created|updated|modified|deleted|approved|signed|accessed|last_accessed)_?(?:by|at|on)(?:_?id)?$"
 )
 
@@ -300,7 +301,7 @@ def _listener(
             return
 
 
-_STRONG = re.compile(
+_STRONG = lazy(
     r"authori[sz]|permi|^is_?same|^(?:check|ensure|assert|require|verify|enforce)_?[A-Z_a-z]|can[A-Z_]|^can$|access|guard|owner",
     re.IGNORECASE,
 )

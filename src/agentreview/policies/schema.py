@@ -7,16 +7,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from agentreview.facts import Facts
+from agentreview.lazyre import lazy
 from agentreview.model import Claim, FileChange
 from agentreview.policies.load import Check, Policy
 from agentreview.syntax.lexicon import Lexicon
 from agentreview.syntax.parse import text_of
 
-_MODEL = re.compile(r"^\s*model\s+(\w+)\s*\{")
-_FIELD = re.compile(r"^\s*(\w+)\s+[\w.]+[?\[\]]*(.*)$")
-_TOGETHER = re.compile(r"^\s*@@unique\(\s*(?:fields:\s*)?\[([^\]]*)\]")
-_MADE = re.compile(r"@default\((?:uuid|cuid|nanoid|ulid|dbgenerated|autoincrement)\(|@id\b")
-_RANDOM = re.compile(r"(?i)token|hash|secret|uuid|nonce|^id$|external_?id|slug_?id|checksum|session")
+_MODEL = lazy(r"^\s*model\s+(\w+)\s*\{")
+_FIELD = lazy(r"^\s*(\w+)\s+[\w.]+[?\[\]]*(.*)$")
+_TOGETHER = lazy(r"^\s*@@unique\(\s*(?:fields:\s*)?\[([^\]]*)\]")
+_MADE = lazy(r"@default\((?:uuid|cuid|nanoid|ulid|dbgenerated|autoincrement)\(|@id\b")
+_RANDOM = lazy(r"(?i)token|hash|secret|uuid|nonce|^id$|external_?id|slug_?id|checksum|session")
 _LINE = 400  # characters of a line that are looked at
 
 

@@ -9,55 +9,54 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from agentreview.lazyre import lazy
 from agentreview.model import Claim, FileChange, Hit, Severity
 from agentreview.policies.load import Check, Policy
 from agentreview.policies.paths import path_classes
 from agentreview.syntax.parse import text_of
 
 # Shapes of tokens with a fixed form. Deliberately wide: they only choose the lines that a detector then judges.
-_KNOWN = re.compile(
+_KNOWN = lazy(
     r"AKIA|ASIA|A3T[A-Z0-9]|gh[pousr]_|github_pat_|glpat-|gl[a-z]{2,5}-|xox[abprse]-|hooks\.slack\.com|[rs]k_(?:live|test)_|rk_live|SG\.|AC[a-f0-9]{32}|SK[a-f0-9]{32}|eyJ[\w-]{8,}|"
     r"npm_[A-Za-z0-9]|pypi-|sq0|-us\d{1,2}\b|AccountKey=|BEGIN [A-Z ]*PRIVATE KEY|sk-[A-Za-z0-9]|sk-ant-|AIza|GOCSPX-|1//0|ya29\.|://[^/\s:@'\"]{1,64}:[^/\s@'\"]{3,}@|dop_v1_|hf_[A-Za-z0-9]|shpat_"
 )
 # Without what may stand in front of the word: trying every start of a long run of letters costs fifty times as much.
 _NAME = r"(?:password|passwd|passphrase|pwd|secret|token|api[_-]?key|apikey|access[_-]?key|private[_-]?key|client[_-]?key|auth[_-]?key|encryption[_-]?key|signing[_-]?key|credentials?|connection[_-]?string)[\w.-]{0,20}"
-_ASSIGNED = re.compile(
-    rf"""(?i)["']?({_NAME})["']?\]?\s*(?::=|=>|=|:)\s*(?:[bru]{{0,2}})(["'`])([^"'`\s]{{8,200}})\2"""
-)
+_ASSIGNED = lazy(rf"""(?i)["']?({_NAME})["']?\]?\s*(?::=|=>|=|:)\s*(?:[bru]{{0,2}})(["'`])([^"'`\s]{{8,200}})\2""")
 # What is used when the environment says nothing: os.environ.get("COOKIE_SECRET", "c292…")
-_DEFAULTED = re.compile(
+_DEFAULTED = lazy(
     r"""(?i)((?:getenv|environ\.get|env|config|get)\(\s*["']([\w.]{0,60}?(?:password|passwd|passphrase|pwd|secret|secret_?key|token|api_?key|access_?key|private_?key|signing_?key|encryption_?key|credentials?))["']\s*,\s*["'])([^"'\s]{8,200})(?=["'])"""
 )
-_UNQUOTED = re.compile(
+_UNQUOTED = lazy(
     rf"(?i)^\s*(?:export\s+|-\s+)?([\w.-]{{0,40}}{_NAME})\s*[=:]\s*()([^\s\"'`#$<{{(,;]{{12,200}})\s*(?:#.*)?$"
 )
-_CONFIG = re.compile(r"(?:^|/)(?:\.env[\w.-]*|[^/]*\.(?:env|ini|cfg|conf|properties|ya?ml|toml|json|tfvars))$")
+_CONFIG = lazy(r"(?:^|/)(?:\.env[\w.-]*|[^/]*\.(?:env|ini|cfg|conf|properties|ya?ml|toml|json|tfvars))$")
 # Stand-ins: words that say so, whatever is around them; and values that are words, or nothing but one character.
-_STAND_IN = re.compile(
+_STAND_IN = lazy(
     r"(?i)example|changeme|change[_-]?me|placeholder|your[_-]|<[^>]+>|\.\.\.|x{4,}|\*{3,}|dummy|sample|foobar|redacted|insert|todo|fixme|[$#]\{|\{\{|\{\w*\}|%\(|process\.env|os\.environ|getenv"
 )
-_PLACEHOLDER = re.compile(
+_PLACEHOLDER = lazy(
     rf"{_STAND_IN.pattern}|"
     r"^(?:test|fake|mock|secret|password|token|none|null|undefined|true|false|admin|root|postgres|default)[\w-]{0,12}$|^(.)\1+$|^[-_ .]*[a-z]+(?:[-_ .:/][a-z]+)*[-_ .:]*$|^[A-Z]+(?:_[A-Z]+)*$|^/|^https?://[^:@]*$|^(?:12345|abcdef|qwerty)"
 )
-_CODE_VALUE = re.compile(r"^\)[.,;)+]|^[A-Za-z_$][\w$]*(?:\.[\w$]+)+\(?|^[A-Za-z_]\w*\(|^\w+\[")
-_LOCKFILES = re.compile(
+_CODE_VALUE = lazy(r"^\)[.,;)+]|^[A-Za-z_$][\w$]*(?:\.[\w$]+)+\(?|^[A-Za-z_]\w*\(|^\w+\[")
+_LOCKFILES = lazy(
     r"(?:^|/)(?:package-lock\.json|yarn\.lock|pnpm-lock\.yaml|poetry\.lock|uv\.lock|Pipfile\.lock|Cargo\.lock|go\.sum|composer\.lock|Gemfile\.lock)$"
 )
 _PEM = "Private Key"
-_KEY_BODY = re.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{40,}")
+_KEY_BODY = lazy(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{40,}")
 _PLUGINS = "aws azure_storage_key basic_auth cloudant discord github_token gitlab_token ibm_cos_hmac jwt mailchimp npm openai private_key pypi_token sendgrid slack square_oauth stripe telegram_token twilio".split()
-_MASKED = re.compile(
+_MASKED = lazy(
     rf"((?<![A-Za-z])(?:AKIA|ASIA|gh[pousr]_|github_pat_|gl[a-z]{{2,5}}-|xox[abprse]-|[rs]k_(?:live|test)_|SG\.|eyJ|npm_|pypi-|sk-ant-|sk-|AIza|GOCSPX-|ya29\.|1//0|sq0[a-z]{{3}}-|dop_v1_|hf_|shp[a-z]{{2}}_|SK(?=[a-f0-9]{{12}})|AC(?=[a-f0-9]{{12}})|AccountKey=))[A-Za-z0-9_/+=.-]{{12,}}|"
     r"(://[^/\s:@'\"]{1,64}:)[^/\s@'\"]{3,}(?=@)|(hooks\.slack\.com/services/)[\w/]+|(PRIVATE KEY-----)[^-]*[A-Za-z0-9+/]{8}[^-]*|"
     rf"(?i:((?:{_NAME})[\"']?\]?\s*(?::=|=>|=|:)\s*[bru]{{0,2}}[\"'`])([^\"'`\s]{{8,200}}))"
 )
 # A bot token, an API key with its data centre; and a line that is all Base64: the body of a key file.
-_BARE = re.compile(
+_BARE = lazy(
     r"(?<![\w/])\d{8,10}:[\w-]{35}(?![\w-])|(?<!\w)[0-9a-f]{32}-us\d{1,2}(?!\w)|(?<![\w.])[MNO][\w-]{22,27}\.[\w-]{6}\.[\w-]{27,}"
     r"|^(?=[A-Za-z0-9+/=]*[0-9+/])(?<![^\n])[A-Za-z0-9+/=]{40,}$"
 )
-_WRAPPING = re.compile(r"^([\s\"'`+]*)(.*?)((?:\\n)?[\s\"'`,+;\\)]*)$", re.DOTALL)
+_WRAPPING = lazy(r"^([\s\"'`+]*)(.*?)((?:\\n)?[\s\"'`,+;\\)]*)$", re.DOTALL)
 _PIECE, _OVERLAP = 5_000, 500
 _MASK_LIMIT = 4_000  # characters of a line that anything shows; reports cut far before
 
@@ -70,7 +69,7 @@ _MARKS = (
     "sq0", "-us", "AccountKey=", "PRIVATE KEY", "sk-", "AIza", "GOCSPX-", "1//0", "ya29.", "://", "dop_v1_", "hf_", "shp",
 )  # fmt: skip
 _SHORTEST_BARE = 35  # characters: every pattern that needs neither a word nor a mark is at least this long
-_RUN = re.compile(rf"(?<![A-Za-z0-9_+/=.:-])[A-Za-z0-9_+/=.:-]{{{_SHORTEST_BARE}}}")
+_RUN = lazy(rf"(?<![A-Za-z0-9_+/=.:-])[A-Za-z0-9_+/=.:-]{{{_SHORTEST_BARE}}}")
 
 
 def plain(line: str, words: tuple[str, ...] = _WORDS, marks: tuple[str, ...] = _MARKS, *, runs: bool = True) -> bool:
@@ -96,7 +95,7 @@ def mask(line: str) -> str:
     return line[:_MASK_LIMIT] if plain(line) else _hidden(line)
 
 
-_VALUE = re.compile(r"[\w.+-]+@[\w.-]+|(?<![A-Za-z])[A-Z][a-z]+|\d")
+_VALUE = lazy(r"[\w.+-]+@[\w.-]+|(?<![A-Za-z])[A-Z][a-z]+|\d")
 
 
 def unnamed(line: str) -> str:
@@ -258,7 +257,7 @@ def _detected(line: str) -> Iterator[tuple[str, str]]:
 
 
 # Newer token formats that detect-secrets 1.5 does not know.
-_FALLBACK = re.compile(
+_FALLBACK = lazy(
     r"sk-ant-[\w-]{20,}|github_pat_\w{22,}|GOCSPX-[\w-]{20,}|AIza[\w-]{35}|ya29\.[\w-]{20,}|1//0[\w-]{30,}|glpat-[\w-]{20,}|dop_v1_[a-f0-9]{64}|hf_[A-Za-z0-9]{30,}|shpat_[a-fA-F0-9]{32}|"
     r"(?<=services/)T[A-Z0-9]{6,}/B[A-Z0-9]{6,}/\w{20,}"
 )

@@ -6,24 +6,25 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
+from agentreview.lazyre import lazy
 from agentreview.model import Claim
 from agentreview.policies.claims import View, make_claim
 from agentreview.policies.load import Check, Policy
 from agentreview.syntax.facts import Fact
 from agentreview.syntax.tree import Module
 
-_MARKS = re.compile(
+_MARKS = lazy(
     r"(?i)(?:(?P<bandit>#?\s*\bnosec\b)|(?P<noqa>\bnoqa:\s*[A-Z0-9, ]*\bS\d{3})|(?P<semgrep>\bnosemgrep\b)|(?P<secret>pragma:\s*allowlist\s+(?:nextline\s+)?secret|gitleaks:allow)"
     r"|(?P<eslint>eslint-disable(?:-next-line|-line)?\s+[^*]*?\b(?:security/|no-eval\b|no-implied-eval|no-new-func|react/no-danger|no-unsanitized/|no-secrets/|xss/))"
     r"|(?P<all>\bnoqa\b(?!\s*:)|flake8:\s*noqa\b(?!\s*:)|ruff:\s*noqa\b(?!\s*:)|pylint:\s*disable=all|eslint-disable(?:-next-line|-line)?\s*(?:--|$|\*/))"
     r"|(?P<go>\bnolint(?::\s*[\w,]*(?:gosec|\ball\b)|\s*(?://.*)?$))|(?P<ruby>rubocop:disable\s+[^#]*Security/|brakeman:ignore)|(?P<codeql>\b(?:lgtm|codeql)\s*\[)|(?P<sonar>\bNOSONAR\b)"
     r"|(?P<java>\bSuppressFBWarnings\b|\bSuppressWarnings\((?=[^)]*(?:java:S\d|squid:|findsecbugs|\"all\"))))"
 )
-_RULE = re.compile(
+_RULE = lazy(
     r"\bB\d{3}\b|\bS\d{3}\b|\bG\d{3}\b|security/|no-[a-z-]+|Security/\w+|CWE-\d+|[\w-]+\.[\w.-]+|java:S\d+|squid:S?\d+|\[[^\]]+\]|secret\b"
 )
-_NOTE = re.compile(r"Suppress(?:FB)?Warnings\b")
-_WORD = re.compile(r"[A-Za-z]{3,}")
+_NOTE = lazy(r"Suppress(?:FB)?Warnings\b")
+_WORD = lazy(r"[A-Za-z]{3,}")
 
 
 def suppressed(policy: Policy, check: Check, before: View | None, after: View) -> Iterator[Claim]:

@@ -6,21 +6,21 @@ claimed by :mod:`agentreview.waivers`, which knows whether it covers anything: e
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from agentreview.canonical import digest
 from agentreview.errors import ConfigError
+from agentreview.lazyre import lazy
 from agentreview.model import Claim, FileChange
 from agentreview.policies.load import Check, Policy
 from agentreview.policies.secrets import mask
 from agentreview.syntax.parse import text_of
 from agentreview.waiverfile import SHORTEST_REASON, WAIVERS_NAME, Waivers, added, parse
 
-_FORM = re.compile(r"agentreview:\s*ignore(?:\[([^\]\n]*)\])?[ \t]*([^\n]*)")
-_CLOSING = re.compile(r"\s*(?:\*/|-->|#\}|%\})\s*$")
-_RULE = re.compile(r"[a-z][a-z0-9-]*\.[a-z][a-z0-9-]*")
+_FORM = lazy(r"agentreview:\s*ignore(?:\[([^\]\n]*)\])?[ \t]*([^\n]*)")
+_CLOSING = lazy(r"\s*(?:\*/|-->|#\}|%\})\s*$")
+_RULE = lazy(r"[a-z][a-z0-9-]*\.[a-z][a-z0-9-]*")
 
 
 @dataclass(frozen=True, slots=True)

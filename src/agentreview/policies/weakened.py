@@ -5,31 +5,31 @@ Compared by test: one that is gone went with its subject, or was renamed; whethe
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator
 
+from agentreview.lazyre import lazy
 from agentreview.policies.guards import called_anew, own_statements
 from agentreview.policies.loss import Loss
 from agentreview.syntax.patterns import chain
 from agentreview.syntax.tree import Expr, Module, Stmt, Unit, expressions, statements, subexpressions
 
 WEAKER = "tests"
-_ASSERTS = re.compile(
+_ASSERTS = lazy(
     r"^(?:assert[A-Z_]\w*|assert|expect|should|must|fail|verify[A-Z]\w*|assertThat|require|toBe\w*|toEqual|toMatch\w*|toHave\w*|toThrow\w*|rejects|resolves|raises|warns|called|calledWith|refute\w*|must_\w+|wont_\w+|is_expected|are_expected|Fatal|Fatalf|Errorf|Equal|NoError|Error|True|False|Nil|NotNil|Contains|Len"
     r"|NotEqual|EqualValues|EqualError|ElementsMatch|ErrorIs|ErrorAs|ErrorContains|NotContains|Empty|NotEmpty|JSONEq|Panics|NotPanics|IsType|Expect|verify|andExpect|andExpectAll|expectStatus|expectBody|expectNext\w*)$"
 )
 _OUTER = frozenset("expect assert fail should raises warns is_expected are_expected Expect verify".split())
-_SKIPS = re.compile(
+_SKIPS = lazy(
     r"(?:^|\.)(?:skip|skipIf|skip_if|xfail|expectedFailure|only|todo|fixme|Disabled|Ignore|Skip|SkipNow|xit|xdescribe|xtest|fit|fdescribe|xcontext|xspecify|xscenario|xfeature|xexample|fcontext|fspecify|pending)$"
 )
-_TEST = re.compile(r"^(?:test|Test|it\b|it\(|it\.|should|describe)|\.(?:it|test)\(|^test\(")
-_TRIVIAL = re.compile(
+_TEST = lazy(r"^(?:test|Test|it\b|it\(|it\.|should|describe)|\.(?:it|test)\(|^test\(")
+_TRIVIAL = lazy(
     r"^(?:assert (?:True|1|not False)|expect\((?:true|1)\)\.(?:toBe|toEqual)\((?:true|1)\)|self\.assertTrue\(True\)|assertTrue\(true\)|expect\((?:true|1)\)\.to \w+(?:[( ](?:true|1)\)?)?|assert\(?\s?true\)?"
     r"|(?:assert|require)\.True\(t, true\)|if false|assertThat\(true\)\.isTrue\(\)|Expect\(true\)\.To\(BeTrue\(\)\))$"
 )
 # What a Go test says of every step: that it did not fail.
-_PLUMBING = re.compile(
+_PLUMBING = lazy(
     r"^(?:if err\w* != nil|(?:\w+\.)*(?:T\(\)\.|Require\(\)\.)?(?:NoError|NoErrorf|Nil|FailNow|FailNowf|Error|Fatal|Fatalf)\((?:[\w.()]+, )?(?:err\b.*|err\w*\)))"
 )
 _GO = frozenset("t b tb".split())  # if got != want { t.Errorf(…) }: the condition is what is asserted
@@ -37,18 +37,16 @@ _FAILS = frozenset("Error Errorf Fatal Fatalf Fail FailNow".split())
 _MARKS = frozenset("Test ParameterizedTest RepeatedTest TestFactory Property".split())
 
 
-_RUNNERS = re.compile(
-    r"\b[xf]?(it|test|describe|context|suite)(?:\.(?:skip|only|todo|fixme|failing|concurrent))*(?=\()"
-)
-_PROTECTS = re.compile(
+_RUNNERS = lazy(r"\b[xf]?(it|test|describe|context|suite)(?:\.(?:skip|only|todo|fixme|failing|concurrent))*(?=\()")
+_PROTECTS = lazy(
     r"(?i)den(?:y|ied|ies)|forbid|refus|unauth|40[134]|permission|other[_ ]?(?:org|tenant|user|clinic)|cross[_ ]?tenant|foreign|isolat|audit|not[_ ]?allowed|rejects?"
 )
-_WEAK = re.compile(
+_WEAK = lazy(
     r"\.(?:toBeDefined|toBeTruthy|not\.toBeNull|not\.toBeUndefined|not\.toThrow|toBeInstanceOf|toBeGreaterThanOrEqual)\(|(?:is not None|is not null|!= None|!== null|!== undefined)$"
 )
-_REFUSED = re.compile(r"\b40[134]\b|HTTP_40[134]|(?i:forbidden|unauthorized|not_?found|denied)|\b(?:False|false)\b")
-_LET_IN = re.compile(r"\b20[0124]\b|HTTP_20[0124]|\b(?:True|true)\b|\bin [\[(]|toContain|oneOf")
-_SUBJECT = re.compile(
+_REFUSED = lazy(r"\b40[134]\b|HTTP_40[134]|(?i:forbidden|unauthorized|not_?found|denied)|\b(?:False|false)\b")
+_LET_IN = lazy(r"\b20[0124]\b|HTTP_20[0124]|\b(?:True|true)\b|\bin [\[(]|toContain|oneOf")
+_SUBJECT = lazy(
     r"^assert (?:not )?(.+?)(?: (?:==|!=|is|in|not in|>|<|>=|<=)(?: not)? |$)|^(?:await )?expect\((.+?)\)\.|^self\.assert\w+\((.+?),"
 )
 
@@ -177,10 +175,10 @@ def _skips(unit: Unit) -> frozenset[str]:
     return frozenset(out)
 
 
-_THRESHOLD = re.compile(
+_THRESHOLD = lazy(
     r"(?i)\b(fail_under|fail-under|branches|functions|lines|statements|min_coverage|minimum)\b[\"']?\s*[:=]\s*(\d{1,3})"
 )
-_SETTINGS = re.compile(
+_SETTINGS = lazy(
     r"(?:^|/)(?:pyproject\.toml|setup\.cfg|tox\.ini|\.coveragerc|package\.json|\.nycrc(?:\.json)?|(?:jest|vitest|karma)\.config\.[cm]?[jt]s|\.simplecov)$"
 )
 

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from agentreview.checked import KeyPath, Reader, dotted, kind, plain, shown
 from agentreview.errors import ConfigError
+from agentreview.lazyre import lazy
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 40
@@ -19,7 +20,7 @@ SEE = "See policies/README.md"
 
 Lines = dict[KeyPath, int]
 
-_FRONT = re.compile(r"---\n(.*?\n)---(?:\n|\Z)", re.DOTALL)
+_FRONT = lazy(r"---\n(.*?\n)---(?:\n|\Z)", re.DOTALL)
 
 
 class YamlReader(Reader):

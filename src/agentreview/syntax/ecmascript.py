@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
+from agentreview.lazyre import lazy
 from agentreview.syntax.ecmascript_types import target_name
 from agentreview.syntax.ecmascript_units import CLASSES, FUNCTION_DECLARATIONS, Units, is_exports
 from agentreview.syntax.lowering import EXTRAS, DoesNotParseError, TooDeepError, named, parse, unchecked
@@ -23,7 +23,7 @@ _IGNORED = EXTRAS | {
     "hash_bang_line",
 }
 _NAMESPACES = frozenset({"internal_module", "module"})
-_NO_SEMICOLON = re.compile(r"(?:(?<=[\w)\]}'\"`$])\s*\n\s*(?=in(?:stanceof)?[_$0-9])|(?<=\})\s*\n\s*(?=\[\.\.\.))")
+_NO_SEMICOLON = lazy(r"(?:(?<=[\w)\]}'\"`$])\s*\n\s*(?=in(?:stanceof)?[_$0-9])|(?<=\})\s*\n\s*(?=\[\.\.\.))")
 _ATTEMPTS = 8
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from agentreview.lazyre import lazy
 from agentreview.syntax.lowering import EXTRAS, Lowering, named
 from agentreview.syntax.tree import Arg, Expr
 
@@ -31,7 +32,7 @@ _MEMBERS = frozenset(
     {"property_signature", "method_signature", "required_parameter", "optional_parameter", "index_signature"}
 )
 _NOT_TYPES = EXTRAS | {"formal_parameters", "type_parameters", "property_identifier", "asserts", "mapped_type_clause"}
-_ESCAPE = re.compile(r"\\(u\{[0-9a-fA-F]{1,6}\}|u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|\r\n|.)", re.DOTALL)
+_ESCAPE = lazy(r"\\(u\{[0-9a-fA-F]{1,6}\}|u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|\r\n|.)", re.DOTALL)
 _PLAIN = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "v": "\v", "0": "\0", "\n": "", "\r\n": ""}
 
 

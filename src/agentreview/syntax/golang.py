@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from agentreview.lazyre import lazy
 from agentreview.syntax.lowering import Lowering, TooDeepError, named, parse
 from agentreview.syntax.tree import LITERAL, Arg, Expr, Module, Param, Stmt, Unit
 
@@ -42,9 +43,9 @@ _AROUND = frozenset(
         "parenthesized_type",
     }
 )
-_VERB = re.compile(r"%[-+# 0-9.*\[\]]*[a-zA-Z]")
-_TAG = re.compile(r'(\w+):"((?:[^"\\]|\\.)*)"')
-_INITIALS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]+(?![a-z])|[A-Z]")
+_VERB = lazy(r"%[-+# 0-9.*\[\]]*[a-zA-Z]")
+_TAG = lazy(r'(\w+):"((?:[^"\\]|\\.)*)"')
+_INITIALS = lazy(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]+(?![a-z])|[A-Z]")
 _ORM_TAGS = frozenset({"gorm", "xorm", "bun", "pg", "orm"})
 
 

@@ -5,10 +5,11 @@ A guess may be wrong where a build tool rewrites module paths; then the name is 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from posixpath import dirname, join, normpath
 from typing import TYPE_CHECKING
+
+from agentreview.lazyre import lazy
 
 if TYPE_CHECKING:
     from agentreview.syntax.facts import Analysis
@@ -17,7 +18,7 @@ _ECMASCRIPT = (".ts", ".tsx", ".js", ".jsx", ".mts", ".cts", ".mjs", ".cjs")
 _ALIASES = ("@/", "~/", "$lib/", "#/")
 MANAGERS = frozenset("objects query all_objects _default_manager".split())  # through which a model's rows are reached
 _MAX_FILES = 12  # of one Go package, or one folder of same-named Java classes
-_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_HUMP = lazy(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
 class Paths:
@@ -175,7 +176,7 @@ def _go(paths: Paths, importer: str, dotted: str) -> Iterator[tuple[str, str]]:
             return
 
 
-_AUTOLOADED = re.compile(r"(?:^|/)(?:app/(?:[^/]+/)?(?:concerns/)?|lib/)$")
+_AUTOLOADED = lazy(r"(?:^|/)(?:app/(?:[^/]+/)?(?:concerns/)?|lib/)$")
 
 
 def _ruby(paths: Paths, importer: str, dotted: str) -> Iterator[tuple[str, str]]:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from agentreview.lazyre import lazy
 from agentreview.syntax.lowering import Lowering, TooDeepError, parse
 from agentreview.syntax.tree import Arg, Expr, Handler, Module, Param, Stmt
 
@@ -30,9 +31,9 @@ _TYPES = frozenset(
 )
 _METHODS = frozenset({"method_declaration", "constructor_declaration", "compact_constructor_declaration"})
 _LINKS = frozenset({"method_invocation", "field_access", "array_access", "method_reference"})
-_GETTER = re.compile(r"get([A-Z]\w*)")
-_LOOKUP = re.compile(r"get(?:All|One|By|Or|Instance|Logger|Reference)")
-_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_GETTER = lazy(r"get([A-Z]\w*)")
+_LOOKUP = lazy(r"get(?:All|One|By|Or|Instance|Logger|Reference)")
+_ESCAPE = lazy(r"\\(.)", re.DOTALL)
 _PLAIN = {"n": "\n", "t": "\t", "\\": "\\", '"': '"', "'": "'"}
 
 

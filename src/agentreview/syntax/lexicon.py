@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 
 from agentreview import vocabulary
 from agentreview.facts import Facts
+from agentreview.lazyre import lazy
 from agentreview.syntax.frameworks import Framework
 
 # Names a tenant key goes by when the project has not said ([facts.tenant] key). Compared without underscores, lower case.
@@ -23,11 +23,11 @@ _DEFAULT_TENANT = frozenset(
 _OWNERS = frozenset(
     "user userid owner ownerid createdby createdbyid author authorid member memberid account accountid assignee recipient profile userprofile".split()
 )
-_SUFFIX = re.compile(
+_SUFFIX = lazy(
     r"(?<=[A-Za-z])(s?Repository|s?Repo|Service|Model|Manager|Store|Dao|Serializer|Form|Schema|Entity|Delegate|QuerySet|Queryset)$"
 )
 _KEYS = frozenset("id pk uuid slug guid key code token externalid publicid number email username hash".split())
-_NAME = re.compile(r"^[A-Za-z_$][\w$*.]*$")
+_NAME = lazy(r"^[A-Za-z_$][\w$*.]*$")
 
 
 # Models and people that are everyday words outside health care: PHI only in files that speak of patients, or by facts.
@@ -37,7 +37,7 @@ _EVERYDAY = frozenset(
 _ANYBODY = frozenset(
     "member subscriber resident participant subject dependent person chart admission consultation insured".split()
 )
-_CLINICAL = re.compile(
+_CLINICAL = lazy(
     r"(?i)patient(?!ly)|clinic|medical|medication|diagnosis|diagnoses|\bencounters?\b(?! an)|encounter_|physician|nurse|hospital|\bfhir|\bhl7|"
     r"\b(?:ehr|emr|phi)\b|hipaa|prescription|therap|symptom|pharmac|\bicd|loinc|snomed|healthcare|health_|_health\b|lab_?result|allerg|immuni[sz]"
 )

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from agentreview.globs import matches
+from agentreview.lazyre import lazy
 from agentreview.syntax.frameworks import Entry, LazyEntry
 from agentreview.syntax.lexicon import resource_name
 from agentreview.syntax.patterns import Link, chain, glob
@@ -28,7 +29,7 @@ def class_rows(links: list[Link]) -> bool:
     )
 
 
-_CONSTANT = re.compile(r"://|(?i:^\s*(?:select|insert|update|delete|with)\s)")
+_CONSTANT = lazy(r"://|(?i:^\s*(?:select|insert|update|delete|with)\s)")
 
 
 def constants(module: Unit) -> Iterator[tuple[str, Expr]]:
@@ -149,15 +150,15 @@ def decorated_resource(param: Param) -> str:
     return ""
 
 
-_VERB = re.compile(
+_VERB = lazy(
     r"^(?:get|find|list|fetch|load|read|search|select|query|lookup|count|create|insert|add|save|store|put|update|upsert|set|patch|delete|remove|archive|purge)"
     r"(?:All|One|Many|Or|First|By(?=[A-Z]\w*$))?(?=[A-Z]|$)",
     re.IGNORECASE,
 )
-_DETAIL = re.compile(
+_DETAIL = lazy(
     r"(?:By|For|With|From|In|Of|Where|And|Tx|Ctx|WithContext|Details?|Record|Row|Rows|Records)(?=[A-Z]|$).*$"
 )
-_SEVERAL = re.compile(r"^(?i:list|search|select|query|count|find_?all|get_?all)(?=[A-Z]|$)")
+_SEVERAL = lazy(r"^(?i:list|search|select|query|count|find_?all|get_?all)(?=[A-Z]|$)")
 
 
 def named_resource(links: list[Link]) -> tuple[str, bool]:

@@ -18,6 +18,7 @@ import re
 from dataclasses import dataclass
 from operator import attrgetter
 
+from agentreview.lazyre import lazy
 from agentreview.syntax.tree import Arg, Expr
 
 
@@ -94,9 +95,9 @@ class Glob:
         return False
 
 
-_TOKENS = re.compile(r"(\*|\[[A-Za-z0-9_*-]+\])")  # [*] is a star
+_TOKENS = lazy(r"(\*|\[[A-Za-z0-9_*-]+\])")  # [*] is a star
 _GLOBS: dict[str, Glob] = {}
-_ALTERNATIVES = re.compile(r"\|(?=\*\*\.)")
+_ALTERNATIVES = lazy(r"\|(?=\*\*\.)")
 
 
 def glob(text: str) -> Glob:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from agentreview.lazyre import lazy
 from agentreview.syntax.lowering import EXTRAS, MAX_DEPTH, Lowering, TooDeepError, named, parse
 from agentreview.syntax.tree import Arg, Expr, Handler, Module, Param, Stmt
 
@@ -22,9 +23,9 @@ _JUMPS = frozenset(
     {"pass_statement", "break_statement", "continue_statement", "global_statement", "nonlocal_statement"}
 )
 _NOT_HOLES = frozenset({"type_conversion", "format_specifier"})
-_LONE_RETURN = re.compile(r"\r(?!\n)")
-_STRING = re.compile(r"([A-Za-z]*)(\"\"\"|'''|\"|')")
-_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_LONE_RETURN = lazy(r"\r(?!\n)")
+_STRING = lazy(r"([A-Za-z]*)(\"\"\"|'''|\"|')")
+_ESCAPE = lazy(r"\\(.)", re.DOTALL)
 _PLAIN = {"n": "\n", "t": "\t", "\n": "", "\\": "\\", '"': '"', "'": "'"}
 
 

@@ -6,20 +6,19 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from agentreview.lazyre import lazy
 from agentreview.syntax.lexicon import Lexicon, flat
 from agentreview.syntax.patterns import Link, chain
 from agentreview.syntax.tree import LITERAL, Arg, Expr
 from agentreview.syntax.values import Evaluator
 from agentreview.syntax.worded import spelled_out
 
-_TABLE = re.compile(
-    r"\b(?:from|join|update|into|table)\s+[\"'`\[]?(?:[a-z_][\w]*\.)?[\"'`\[]?([a-z_]\w*)", re.IGNORECASE
-)
-_STATEMENT = re.compile(
+_TABLE = lazy(r"\b(?:from|join|update|into|table)\s+[\"'`\[]?(?:[a-z_][\w]*\.)?[\"'`\[]?([a-z_]\w*)", re.IGNORECASE)
+_STATEMENT = lazy(
     r"\b(?:select|insert|update|delete|from|where|join|order\s+by|group\s+by|limit|set|alter|create|drop|truncate|call|exec|with|values|union|and|or)\b",
     re.IGNORECASE,
 )
-_WORD = re.compile(r"[A-Za-z_]\w*")
+_WORD = lazy(r"[A-Za-z_]\w*")
 _SINGLE = frozenset(
     "get get_or_404 first_or_404 get_object_or_404 one one_or_none findUnique findUniqueOrThrow findFirst findFirstOrThrow findOne findOneBy findOneOrFail findOneByOrFail findByPk findById".split()
 )
@@ -28,8 +27,8 @@ NUMBERS = frozenset(
 )
 # What a bulk form answers with is how many rows it changed.
 COUNTS = frozenset("update aupdate bulk_update abulk_update delete adelete updateMany deleteMany createMany".split())
-_CAPABILITY = re.compile(r"(?:token|secret|signature)(?:hash)?$")  # a row's own secret, that a link carries
-_BUILT = re.compile(r"(?:[a-z](?:Where|Filter|Scope)|where)(?:Input|Clause|Query|Condition)?$")  # envelopeWhereInput
+_CAPABILITY = lazy(r"(?:token|secret|signature)(?:hash)?$")  # a row's own secret, that a link carries
+_BUILT = lazy(r"(?:[a-z](?:Where|Filter|Scope)|where)(?:Input|Clause|Query|Condition)?$")  # envelopeWhereInput
 _OPERATORS = frozenset("Q and_ or_ not_ eq inArray and or where filter filter_by In Equal".split())
 _IDENTITY = frozenset({"id", "pk", "uuid", "guid"})
 _TAGS = frozenset({"sql"})  # template tags that bind their holes as parameters

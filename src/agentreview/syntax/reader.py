@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
+from agentreview.lazyre import lazy
 from agentreview.syntax.facts import Analysis, Endpoint, Fact, UnitFacts
 from agentreview.syntax.frameworks import SWITCHES, VALUES, Entry, LazyEntry, Matchers
 from agentreview.syntax.handlers import HANDED
@@ -35,7 +36,7 @@ from agentreview.syntax.tree import Expr, Module, Param, Stmt, Unit, subexpressi
 from agentreview.syntax.values import NOTHING, Evaluator, Value
 
 _OPTIONS = frozenset({"Meta", "Config", "Arguments"})  # inner classes that say which model the outer one is about
-_ROUTE_NAME = re.compile(r"[{<:](?:\w+:)?(\w+)")
+_ROUTE_NAME = lazy(r"[{<:](?:\w+:)?(\w+)")
 _LONG_CHAIN = 100  # links; matching every prefix is quadratic, and no code that a person wrote is that long
 _HOOK_DECORATORS = frozenset({"before_request", "before_app_request", "middleware"})
 _WHERE_IT_HOLDS = frozenset({"only", "except"})  # of a filter: methods, not what it is

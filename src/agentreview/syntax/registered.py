@@ -7,10 +7,10 @@ endpoints too: only guessed, because their route may be anywhere.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from agentreview.lazyre import lazy
 from agentreview.syntax.facts import Endpoint, Fact, UnitFacts
 from agentreview.syntax.frameworks import Entry
 from agentreview.syntax.names import as_written, last_name
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from agentreview.syntax.spelling import Spelling
 
 # "GET /x/{id}", "/x", "" in a group, "GET" alone
-_ROUTE = re.compile(r"(?:(?:[A-Z]+ )?[\w.*{}:-]*/\S*|[A-Z]+|\*?)$")
-_PATH_NAME = re.compile(r"(?i)path|route|uri|endpoint|prefix|pattern")
+_ROUTE = lazy(r"(?:(?:[A-Z]+ )?[\w.*{}:-]*/\S*|[A-Z]+|\*?)$")
+_PATH_NAME = lazy(r"(?i)path|route|uri|endpoint|prefix|pattern")
 Call = tuple[str, Expr]
 
 

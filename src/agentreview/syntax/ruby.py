@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from agentreview.lazyre import lazy
 from agentreview.syntax.lowering import TooDeepError, parse
 from agentreview.syntax.ruby_filters import distribute
 from agentreview.syntax.ruby_values import Values, kids
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from ast_grep_py import SgNode
 
 # `render name, &` hands an anonymous block on; the grammar knows that only in parentheses. Same width, same meaning here.
-_BARE_BLOCK = re.compile(r"(?<=,)([ \t]+)&(?=[ \t]*$)", re.MULTILINE)
+_BARE_BLOCK = lazy(r"(?<=,)([ \t]+)&(?=[ \t]*$)", re.MULTILINE)
 _LOOPS = frozenset(
     "each find_each each_with_index each_slice each_cons each_pair each_value each_key each_char each_line each_with_object reverse_each "
     "in_batches find_in_batches times upto downto step map flat_map collect select reject filter filter_map each_entry inject reduce".split()

@@ -7,9 +7,9 @@ runs around (:func:`distribute`).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
+from agentreview.lazyre import lazy
 from agentreview.syntax.tree import Expr, Stmt, Unit, expressions, statements, subexpressions
 
 FILTERS = frozenset(
@@ -94,8 +94,8 @@ def distribute(unit: Unit) -> None:
             child.decorators = (Expr("other", child.start, child.start, line, line, "filters", items=items),)
 
 
-_BASES = re.compile(r"^(?:Application|Base|Abstract)|^(?:\w*Base)$|BaseController$")
-_ACTION = re.compile(r"[a-z]\w*")
+_BASES = lazy(r"^(?:Application|Base|Abstract)|^(?:\w*Base)$|BaseController$")
+_ACTION = lazy(r"[a-z]\w*")
 
 
 def is_action(unit: Unit) -> bool:

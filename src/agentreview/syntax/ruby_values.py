@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from agentreview.lazyre import lazy
 from agentreview.syntax.lowering import EXTRAS, Lowering
 from agentreview.syntax.tree import Arg, Expr, Param, Stmt, Unit
 
@@ -35,7 +36,7 @@ _DISPATCH = frozenset("send public_send __send__ try try!".split())
 _FLIPPED = frozenset("constantize safe_constantize html_safe".split())  # what acts on its receiver acts on an argument
 _SAME_TEXT = frozenset("freeze squish strip strip_heredoc chomp html_safe b dup to_s -@ +@".split())
 _LEVELS = frozenset("debug info warn error fatal unknown".split())
-_EXAMPLES = re.compile(
+_EXAMPLES = lazy(
     r"[xf]?(?:it|specify|example|describe|context|feature|scenario|test|should|background)$|its$|(?:shared_examples|shared_context)(?:_for)?$|pending$|skip$"
 )
 _ESCAPES = {"\\n": "\n", "\\t": "\t", '\\"': '"', "\\'": "'", "\\\\": "\\", "\\s": " "}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from agentreview.lazyre import lazy
 from agentreview.syntax.facts import Fact
 from agentreview.syntax.frameworks import SWITCHES, Entry
 from agentreview.syntax.lexicon import flat, resource_name
@@ -43,7 +44,7 @@ _INERT_TYPES = frozenset(
     "int float bool UUID UUID4 Decimal date datetime number boolean Number bigint ObjectId "
     "Long Integer Short Boolean Double long double short LocalDate LocalDateTime Instant ZonedDateTime OffsetDateTime BigDecimal".split()
 )
-_FAILED = re.compile(r"[45]\d\d$")  # the status of an answer
+_FAILED = lazy(r"[45]\d\d$")  # the status of an answer
 _SERVICE_TYPES = frozenset(
     "Session AsyncSession Request Response HttpRequest HttpResponse BackgroundTasks User CurrentUser Connection WebSocket NextFunction NextResponse NextRequest Settings "
     "HttpServletRequest HttpServletResponse ServletRequest ServletResponse Model ModelMap Pageable Sort BindingResult Errors Principal Authentication "

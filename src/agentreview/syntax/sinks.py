@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from agentreview import vocabulary
+from agentreview.lazyre import lazy
 from agentreview.syntax.lexicon import Lexicon, resource_name
 from agentreview.syntax.names import names_in
 from agentreview.syntax.patterns import Link, chain
@@ -36,20 +37,20 @@ _SEARCHES = frozenset(
 )
 _LISTS_FIELDS = frozenset({"only", "serializer", "each_serializer", "blueprint"})  # of `render json: patient`
 _TABLE_NAMES = ("model_name", "name", "table_name", "table", "tableName", "old_name")
-_MESSAGE = re.compile(r"(?i)mail|sms|message|^create$|^send$|notify")
-_CONTACT = re.compile(
+_MESSAGE = lazy(r"(?i)mail|sms|message|^create$|^send$|notify")
+_CONTACT = lazy(
     r"(?i)(?:^|[._])(?:e?mail|email_?address|phone|phone_?number|mobile|mobile_?number|cell_?phone|telephone)$"
 )
-_OVERVIEW = re.compile(
+_OVERVIEW = lazy(
     r"(?i)(?:^|[^a-z])(report|dashboard|summary|stats|statistics|invoice|order|customer|document|message|member)s?(?:[^a-z]|$)"
 )
-_URL_TEXT = re.compile(r"^(?:https?://\S+|/[\w./{}-]*|[\w./{}-]*)[?&/][\w./={}&%-]*\{\}")
-_FILE_NAME = re.compile(r"(?i)filename\*?=[^;]*\{\}")
+_URL_TEXT = lazy(r"^(?:https?://\S+|/[\w./{}-]*|[\w./{}-]*)[?&/][\w./={}&%-]*\{\}")
+_FILE_NAME = lazy(r"(?i)filename\*?=[^;]*\{\}")
 _ROUTES = frozenset("path re_path Route add_url_rule add_api_route".split())
-_ROUTE_FIELD = re.compile(r"[{<:](?:\w+:)?(\w+)")
-_PLAIN = re.compile(r"(?i)^(?P<scheme>http|ws|ftp|ldap|amqp|redis)://(?P<host>\[[^\]]*\]|[^/:?#{}\s]+)(?P<hole>\{\})?")
-_ADDRESS = re.compile(r"(?i)^\w+://(?P<host>\[[^\]]*\]|[^/:?#{}\s]+)(?P<hole>\{\})?")
-_LOCAL = re.compile(
+_ROUTE_FIELD = lazy(r"[{<:](?:\w+:)?(\w+)")
+_PLAIN = lazy(r"(?i)^(?P<scheme>http|ws|ftp|ldap|amqp|redis)://(?P<host>\[[^\]]*\]|[^/:?#{}\s]+)(?P<hole>\{\})?")
+_ADDRESS = lazy(r"(?i)^\w+://(?P<host>\[[^\]]*\]|[^/:?#{}\s]+)(?P<hole>\{\})?")
+_LOCAL = lazy(
     r"(?i)^(?:localhost|127\.|0\.0\.0\.0|\[?::1|10\.|192\.168\.|172\.(?:1[6-9]|2\d|3[01])\.|169\.254\.|host\.docker\.internal)|^[^.]+$|\.(?:local|localhost|internal|test|invalid|example|svc|lan)$|\.svc\.|\.cluster\.|(?:^|\.)example\.(?:com|org|net)$|(?:^|\.)w3\.org$|(?:^|\.)schemas?\.|(?:^|\.)xmlsoap\.org$"
 )
 
@@ -244,10 +245,10 @@ def url_shaped(expr: Expr) -> bool:
     return (" " not in text.strip() and _URL_TEXT.match(text) is not None) or _FILE_NAME.search(text) is not None
 
 
-_OPEN_ADDRESS = re.compile(
+_OPEN_ADDRESS = lazy(
     r"(?i)(?:^|[/_-])(?:invites?|invitations?|shares?|shared|public|join|accept|magic|unsubscribe|downloads?)/(?:[\w-]*/)?\{\}"
 )
-_KEPT_FILE = re.compile(r"(?i)\{\}[\w.-]*\.(?:pdf|csv|xlsx?|zip|json|xml|docx?|png|jpe?g)$")
+_KEPT_FILE = lazy(r"(?i)\{\}[\w.-]*\.(?:pdf|csv|xlsx?|zip|json|xml|docx?|png|jpe?g)$")
 _COUNTED = frozenset("id pk number seq sequence counter index".split())
 _CLOCKS = frozenset("time time_ns now utcnow timestamp today strftime getTime valueOf".split())
 _RANDOM = ("uuid", "token", "hash", "secret", "random", "nonce")
@@ -314,7 +315,7 @@ def may_be_empty(links: list[Link]) -> bool:
 
 
 _WAYS_BACK = frozenset("downgrade down reverse backwards rollback revert undo reverse_code backward".split())
-_ADDS = re.compile(r"(?:add_column|AddField|addColumn|create_table|CreateModel|createTable)[( ]([^)\n]{0,300})")
+_ADDS = lazy(r"(?:add_column|AddField|addColumn|create_table|CreateModel|createTable)[( ]([^)\n]{0,300})")
 
 
 def undone(unit: str) -> bool:

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from agentreview.lazyre import lazy
 from agentreview.syntax.facts import Fact, UnitFacts
 from agentreview.syntax.frameworks import BY_NAME, LAST, SQL_TEXT, VALUES, Entry
 from agentreview.syntax.handlers import HANDED, chained, handler, members
@@ -49,15 +50,15 @@ _STORES = frozenset(
     "create acreate update updateOne updateMany findByIdAndUpdate findOneAndUpdate insert insertOne insertMany save upsert merge assign "
     "get_or_create update_or_create bulkCreate build set copyProperties assign_attributes create! update! update_attributes".split()
 )
-_POINTER = re.compile(r"(.+?)(?:_id|Id|ID)$")
-_SETTER = re.compile(r"set([A-Z]\w*)Id$")
-_NO_POINTER = re.compile(
+_POINTER = lazy(r"(.+?)(?:_id|Id|ID)$")
+_SETTER = lazy(r"set([A-Z]\w*)Id$")
+_NO_POINTER = lazy(
     r"(?i)^(?:external|stripe|client|device|session|request|correlation|message|event|trace|transaction|public|legacy|remote|google|github|slack|parent|thread|idempotency|product)_?id$"
 )
-_RECORD = re.compile(
+_RECORD = lazy(
     r"(?:Serializer|Form|Schema|Dto|DTO|Validator|Response|Request|Error|Exception|Input|Params|Query|Filter|Command|Event|Message|Client|Context|Parser|Builder|Map|Set|Promise|Date|URL|Headers|FormData|Blob|File|Array|Object|Worker|Proxy|Buffer|View|Table)$"
 )
-_WORDS = re.compile(r"[\w$]+")
+_WORDS = lazy(r"[\w$]+")
 _STORE_TYPES = ("Repository", "Repo", "Dao", "DAO", "Mapper", "Store", "Queries", "EntityManager", "JdbcTemplate")
 _TYPED = frozenset({"go", "java"})
 _ROUTING = frozenset({"route", "handler", "register", "use", "group"})
@@ -78,8 +79,8 @@ _CREATES = frozenset(
     "create acreate save asave add add_all merge insert insertMany createMany createManyAndReturn bulk_create abulk_create bulkCreate values bulk_insert_mappings "
     "saveAll saveAndFlush persist Create CreateInBatches Save Insert".split()
 )
-_CREATE = re.compile(r"(?:[cC]reate|[iI]nsert|Add|Save)[A-Z]")
-QUESTION = re.compile(
+_CREATE = lazy(r"(?:[cC]reate|[iI]nsert|Add|Save)[A-Z]")
+QUESTION = lazy(
     r"auth(?!or)|authori[sz]e|permi|allow|check|ensure|assert|require|verify|forbid|deny|guard|is_?(?:staff|admin|superuser|owner|member|manager|moderator|authenticated|allowed)|(?:throw|raise|abort|fail)_?(?:if|unless)|^(?:can|may|is_same|has)_?[a-zA-Z]|accessible|visible|_for_user|ForUser",
     re.IGNORECASE,
 )

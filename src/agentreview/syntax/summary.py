@@ -12,6 +12,7 @@ from typing import Any
 
 from agentreview.detect_models import Lines, source_lines
 from agentreview.detect_rules import access_default, automatic_audit
+from agentreview.lazyre import lazy
 from agentreview.syntax.facts import Analysis, Fact
 from agentreview.syntax.imports import imported
 from agentreview.syntax.patterns import chain, names
@@ -30,16 +31,16 @@ _MOUNTS = frozenset(
     "include_router use route get post put patch delete all path re_path url register mount add_url_rule register_blueprint "
     "register_router Handle HandleFunc Group GET POST PUT PATCH DELETE Get Post Put Patch Delete add_api_route".split()
 )
-_RLS = re.compile(
+_RLS = lazy(
     r"ALTER\s+TABLE\s+(?:ONLY\s+)?[\"`]?(?:\w+\.)?[\"`]?(\w+)[\"`]?\s+(?:ENABLE|FORCE)\s+ROW\s+LEVEL\s+SECURITY", re.I
 )
 _RULES = r"(authenticated|fullyAuthenticated|hasRole|hasAnyRole|hasAuthority|hasAnyAuthority|denyAll|access|permitAll|anonymous)\b"
-_SPRING = re.compile(r"(?:anyRequest|anyExchange)\(\)\s*\.\s*" + _RULES)
-_MATCHERS = re.compile(
+_SPRING = lazy(r"(?:anyRequest|anyExchange)\(\)\s*\.\s*" + _RULES)
+_MATCHERS = lazy(
     r"(?:requestMatchers|antMatchers|mvcMatchers|pathMatchers)\(\s*((?:[^()]|\([^()]*\)){1,2000})\)\s*\.\s*" + _RULES
 )
-_METHOD = re.compile(r"HttpMethod\.(\w+)")
-_QUOTED = re.compile(r'"([^"\n]{1,200})"')
+_METHOD = lazy(r"HttpMethod\.(\w+)")
+_QUOTED = lazy(r'"([^"\n]{1,200})"')
 
 Summary = dict[str, Any]
 Row = list[Any]  # [concept, call, line], and for a filter of a controller: [..., only, but]

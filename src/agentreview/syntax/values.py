@@ -8,11 +8,11 @@ not know ends the flow: a helper's result is not assumed to be PHI.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+from agentreview.lazyre import lazy
 from agentreview.syntax.lexicon import Lexicon, resource_name
 from agentreview.syntax.names import bare_link
 from agentreview.syntax.patterns import Link, chain
@@ -65,7 +65,7 @@ _RUBY_BODIES = frozenset(
     "params body read raw_post request_parameters query_parameters inspect to_s to_json as_json to_yaml to_h to_unsafe_h to_unsafe_hash permit!".split()
 )
 _PICKS = frozenset("as_json to_json serializable_hash slice pluck pick values_at".split())
-_SHOWS = re.compile(r"(?:Serializer|Presenter|Decorator|Blueprint|Resource|Representer|Facade)$")  # names its fields
+_SHOWS = lazy(r"(?:Serializer|Presenter|Decorator|Blueprint|Resource|Representer|Facade)$")  # names its fields
 _HASHES = frozenset(
     "permit permit! slice except merge to_unsafe_h to_unsafe_hash to_h select reject".split()
 )  # no text
@@ -485,10 +485,10 @@ _INERT_PACKAGES = frozenset("strconv uuid time utf8 ulid xid".split())
 
 
 # Addresses of stores and brokers hold a user and a password; what a token endpoint answers holds the tokens.
-_CONNECTION = re.compile(
+_CONNECTION = lazy(
     r"(?:redis|rabbit(?:mq)?|amqp|broker|celery|postgres(?:ql)?|pg|mongo(?:db)?|mysql|database|db|sqlalchemy|smtp|ldap|sentry|s3|kafka)[_a-z]*(?:url|uri|dsn|connectionstring)$|connectionstring$|^dsn$"
 )
-_TOKEN_ANSWER = re.compile(
+_TOKEN_ANSWER = lazy(
     r"^(?:oauth|auth|access|refresh|id|parsed|new|api|bearer|session|jwt)?token(?:res|resp|response|result|data|payload|json|info)$"
 )
 _SENT = frozenset("authorization proxyauthorization setcookie xapikey".split())

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import re
 
+from agentreview.lazyre import lazy
 from agentreview.syntax.patterns import Link, chain
 from agentreview.syntax.tree import Arg, Expr
 
-_PLACE = re.compile(r"\?|\$\d|@\w|%s")
-_COLUMN = re.compile(
+_PLACE = lazy(r"\?|\$\d|@\w|%s")
+_COLUMN = lazy(
     r"([A-Za-z_][\w.]*)[\"'`]?\s*(?:=|<>|!=|>=?|<=?|\bIN\b|\bLIKE\b)\s*(?:ANY\s*)?\(?\s*(?:\?|\$\d+|@\w+|%s)",
     re.IGNORECASE,
 )
-_DERIVED = re.compile(r"(?:[a-z]+|[A-Z][a-z]+)(?:[A-Z]\w*?)?By([A-Z]\w*)$")
-_STORE_CALL = re.compile(r"[A-Za-z][a-z]+[A-Z]")  # GetPatient, listVisits: no key by itself
-_QUALIFIER = re.compile(
+_DERIVED = lazy(r"(?:[a-z]+|[A-Z][a-z]+)(?:[A-Z]\w*?)?By([A-Z]\w*)$")
+_STORE_CALL = lazy(r"[A-Za-z][a-z]+[A-Z]")  # GetPatient, listVisits: no key by itself
+_QUALIFIER = lazy(
     r"(?:IgnoreCase|In|Is|Equals|Containing|StartingWith|Like|OrderBy\w*|(?:And)?DeletedFalse|Null|NotNull|True|False|ForUpdate|Tx)$"
 )
 
