@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -138,6 +139,19 @@ def test_a_glob_never_raises_and_is_no_regular_expression(pattern, name):
     glob(pattern).matches(name)
     if not set(pattern) & set("*|[") and pattern.strip() == pattern:
         assert glob(pattern).matches(name) is (name == pattern)
+
+
+@given(st.text("ab*", min_size=4, max_size=14), st.text("ab", max_size=10))
+def test_a_glob_with_many_stars_means_the_same(pattern, name):
+    assert glob(pattern).matches(name) == fnmatch.fnmatchcase(name, pattern)
+
+
+def test_a_glob_with_many_stars_is_answered_at_once():
+    """A project may write one, and some are tried in the main process: nothing may be tried in every combination."""
+    started = time.process_time()
+    assert not glob("*a" * 60 + "*b").matches("a" * 2_000)
+    assert glob("*a" * 60 + "*[bB]").matches("a" * 2_000 + "B")
+    assert time.process_time() - started < 1
 
 
 def test_special_characters_of_regular_expressions_stand_for_themselves():

@@ -79,6 +79,7 @@ class Glob:
     wild: tuple[str, ...] = ()
     anything: bool = False
     _regex: re.Pattern[str] | None = None
+    _steps: tuple[tuple[re.Pattern[str], ...], ...] = ()
 
     def matches(self, name: str) -> bool:
         """Whether the name is one of the alternatives."""
@@ -88,14 +89,17 @@ class Glob:
             return True
         if self.wild:
             if self._regex is None:
+                few = [p for p in self.wild if p.count("*") <= _FEW]
                 self._regex = re.compile(
-                    "|".join("".join(_piece(t) for t in _TOKENS.split(p)) for p in self.wild), re.DOTALL
+                    "|".join("".join(_piece(t) for t in _TOKENS.split(p)) for p in few) or "(?!)", re.DOTALL
                 )
-            return self._regex.fullmatch(name) is not None
+                self._steps = tuple(_stepwise(p) for p in self.wild if p.count("*") > _FEW)
+            return self._regex.fullmatch(name) is not None or any(_in_order(steps, name) for steps in self._steps)
         return False
 
 
 _TOKENS = lazy(r"(\*|\[[A-Za-z0-9_*-]+\])")  # [*] is a star
+_FEW = 3  # stars that a regex may try in every combination; patterns of a project may have any number
 _GLOBS: dict[str, Glob] = {}
 _ALTERNATIVES = lazy(r"\|(?=\*\*\.)")
 
@@ -137,6 +141,33 @@ def _piece(token: str) -> str:
     ranges = re.findall(r"(.)-(.)", token)
     is_set = _TOKENS.fullmatch(token) is not None and all(first <= last for first, last in ranges)
     return token if is_set else re.escape(token)
+
+
+def _stepwise(pattern: str) -> tuple[re.Pattern[str], ...]:
+    """The texts between the stars, each of a fixed length."""
+    steps = [""]
+    for token in _TOKENS.split(pattern):
+        if token == "*":
+            steps.append("")
+        else:
+            steps[-1] += _piece(token)
+    return tuple(re.compile(step, re.DOTALL) for step in steps)
+
+
+def _in_order(steps: tuple[re.Pattern[str], ...], name: str) -> bool:
+    """Whether the texts follow each other, the first at the start and the last at the end. Takes the leftmost each
+    time, which is as good as any other, so nothing is tried twice.
+    """
+    first = steps[0].match(name)
+    if first is None:
+        return False
+    at = first.end()
+    for step in steps[1:-1]:
+        found = step.search(name, at)
+        if found is None:
+            return False
+        at = found.end()
+    return any(steps[-1].fullmatch(name, start) is not None for start in range(at, len(name) + 1))
 
 
 @dataclass(slots=True, frozen=True)
