@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from agentreview.errors import ConfigError
 from agentreview.policies.load import cache_dir
+from agentreview.policies.project import load_with
+from agentreview.policies.selftest import examine
 from commandline import agentreview, one_line
 
 FILE = ".agents/policies/no-eval.md"
@@ -53,6 +56,17 @@ def review(repo, *args: str) -> tuple[int, list[str]]:
     done = agentreview("--format", "json", *args, cwd=repo.path)
     report = json.loads(done.out) if done.out else {"findings": []}
     return done.code, [finding["rule"] for finding in report["findings"]]
+
+
+def mistake(files: dict[str, str | bytes]) -> str:
+    """The error that these files of a tree are, without git and workers."""
+    data = {path: text if isinstance(text, bytes) else text.encode() for path, text in files.items()}
+    with pytest.raises(ConfigError) as caught:
+        load_with(data, lambda sources, catalogue: [examine(source, catalogue) for source in sources])
+    message = str(caught.value)
+    assert "\n" not in message
+    assert caught.value.fix
+    return message
 
 
 def refused(repo, path: str) -> str:
@@ -152,13 +166,13 @@ def test_it_yields_to_the_paths_it_skips(repo):
         ),
     ],
 )
-def test_a_broken_policy_is_one_line_with_file_line_and_way_out(repo, old, new, line, says):
+def test_a_broken_policy_is_one_line_with_file_line_and_way_out(old, new, line, says):
     assert old in POLICY
     text = POLICY.replace(old, new)
     if "form: require" in new:
         text = text.replace("    language: python\n    rule: {pattern: eval($VALUE)}\n", "")
-    repo.stage({FILE: text, **CODE})
-    message = refused(repo, f"{FILE}:{line}: ")
+    message = mistake({FILE: text})
+    assert message.startswith(f"{FILE}:{line}: ")
     assert says in message
 
 
@@ -171,12 +185,12 @@ def test_a_broken_policy_refuses_the_commit(repo):
     assert repo.git("rev-parse", "-q", "--verify", "HEAD", check=False) == ""
 
 
-def test_every_check_has_to_find_a_bad_example(repo):
+def test_every_check_has_to_find_a_bad_example():
     second = POLICY.replace(
         "skip: [tests]", "  - form: match\n    language: python\n    rule: {pattern: exec($X)}\nskip: [tests]"
     )
-    repo.stage({FILE: second})
-    assert "this check finds none" in refused(repo, f"{FILE}:13: ")
+    message = mistake({FILE: second})
+    assert message.startswith(f"{FILE}:13: this check finds none")
 
 
 def test_an_example_that_is_not_as_it_says_is_a_note(repo):
@@ -218,9 +232,19 @@ def test_an_example_that_is_not_as_it_says_is_a_note(repo):
         ({FILE: POLICY.replace("title: V", "title: &a V")}, f"{FILE}:3:", "anchors"),
     ],
 )
-def test_a_file_that_cannot_be_one_is_refused_and_not_left_out(repo, files, path, says):
-    repo.stage({**files, **CODE})
-    assert says in refused(repo, path)
+def test_a_file_that_cannot_be_one_is_refused_and_not_left_out(files, path, says):
+    message = mistake(files)
+    assert message.startswith(path)
+    assert says in message
+
+
+def test_a_file_of_a_wrong_name_or_size_refuses_the_review(repo):
+    """The same through git: what decides which files are read must not leave one of them out."""
+    repo.stage({FILE.replace(".md", ".yml"): POLICY})
+    assert "ends in .md" in refused(repo, FILE.replace(".md", ".yml"))
+    repo.git("rm", "-q", "-f", FILE.replace(".md", ".yml"))
+    repo.stage({FILE: "---\n" + "x" * 300_000})
+    assert "at most" in refused(repo, FILE)
 
 
 @pytest.mark.parametrize("name", [FILE, ".agents/policies"])
@@ -333,3 +357,45 @@ def test_a_mistake_in_one_is_told_after_what_could_be_read(repo):
     assert done.code == 2
     assert "hipaa.audit-phi-read" in done.out
     assert FILE in one_line(done.err)
+
+
+# ---- in CI
+
+
+def ci(repo):
+    done = agentreview("ci", "--base", "main", "--format", "json", cwd=repo.path)
+    return done.code, {finding["rule"] for finding in json.loads(done.out)["findings"]} if done.out else set(), done.err
+
+
+def test_in_ci_the_policies_of_the_base_judge(repo):
+    repo.commit({FILE: POLICY})
+    repo.git("switch", "-q", "-c", "branch")
+    repo.git("rm", "-q", FILE)
+    repo.commit(CODE)
+    code, rules, _ = ci(repo)
+    assert (code, {"project.no-eval", "conduct.gate-tampered"} <= rules) == (1, True)
+
+
+def test_in_ci_a_policy_that_the_change_brings_is_only_checked(repo):
+    repo.commit({"README.md": "x"})
+    repo.git("switch", "-q", "-c", "branch")
+    repo.commit({FILE: POLICY, **CODE})
+    assert ci(repo)[:2] == (0, set())
+    repo.commit({FILE: POLICY.replace("severity:", "sevrity:")})
+    code, _, error = ci(repo)
+    assert code == 2
+    assert f"{FILE}:4: unknown key 'sevrity'" in error
+
+
+def test_a_shard_of_ci_asks_the_packs_of_the_project_too(repo):
+    repo.commit({".agents/policies/zebra/no-eval.md": POLICY.replace("project.", "zebra.")})
+    repo.git("switch", "-q", "-c", "branch")
+    repo.commit(CODE)
+    shards = [
+        agentreview("ci", "--base", "main", "--shard", f"{n}/2", "--format", f"json={n}.json", cwd=repo.path)
+        for n in (1, 2)
+    ]
+    assert {done.code for done in shards} <= {0, 1}
+    merged = agentreview("merge-reports", "1.json", "2.json", "--format", "json", cwd=repo.path)
+    assert merged.code == 1
+    assert "zebra.no-eval" in merged.out

@@ -27,7 +27,7 @@ SWITCHES = frozenset(
 )  # set once, hold from then on
 VALUES = frozenset({"request", "caller", "redact", "model-tool"})
 KINDS = frozenset(
-    "call assign decorator base attribute method function_param signature route register use group handler member directive file param annotation keyword import".split()
+    "call assign decorator base attribute method function_param signature route register use group handler member directive file param annotation keyword".split()
 )
 SQL_TEXT = "sql-text"  # stands in the middle of a chain: looked for link by link
 _FILED = (
