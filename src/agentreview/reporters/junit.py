@@ -50,7 +50,7 @@ def render(
     notes: dict[str, list[str]] = {}
     for finding in verdict.findings:
         if bucket(finding) == "advisory":
-            notes.setdefault(finding.agent, []).append(_advice(finding))
+            notes.setdefault(finding.agent, []).append(escape(_advice(finding)))
         elif bucket(finding) in shown:
             suites.setdefault(finding.agent, []).append(_case(finding))
     if not quiet:
@@ -82,7 +82,7 @@ def _case(finding: Finding) -> _Case:
     if bucket(finding) == "existing":
         return _Case(name, "skipped", "it was there before this change", path=finding.path, line=finding.start_line)
     cited = citations(finding)
-    parts = [where, finding.excerpt, f"why: {finding.why} [{cited}]" if cited else f"why: {finding.why}"]
+    parts = [escape(where), finding.excerpt, f"why: {finding.why} [{cited}]" if cited else f"why: {finding.why}"]
     parts += [f"fix: {finding.fix}", f"explain: agentreview explain {finding.fingerprint}"]
     return _Case(name, "failure", finding.message, "\n".join(parts), finding.path, finding.start_line)
 

@@ -28,7 +28,7 @@ from agentreview.reporters.text import defuse, escape
 LONGEST = 60_000  # characters: comments on GitHub hold 65,536, and what does not fit has to be said
 LISTED = 50  # unread files named for each reason
 _MARKS = {Decision.PASS: "✅", Decision.BLOCK: "⛔", Decision.INCOMPLETE: "⚠️"}
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+\-.!|>~$:])")
+_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+\-!|>~$:]|(?<=^\d)\.)")
 
 
 def render(
@@ -67,7 +67,7 @@ def plain(text: str) -> str:
     """One line of untrusted text as Markdown that shows exactly that text."""
     shown = escape(" ".join(text.split("\n")))
     shown = _SPECIAL.sub(r"\\\1", shown).replace("&", "&amp;").replace("<", "&lt;")
-    return re.sub(r"(?i)\b(www)(?=\\\.)", r"\1&#8203;", shown.replace("@", "&#64;"))
+    return re.sub(r"(?i)\b(www)(?=\.)", r"\1&#8203;", shown.replace("@", "&#64;"))
 
 
 def fenced(text: str) -> str:

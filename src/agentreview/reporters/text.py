@@ -6,8 +6,6 @@ command markers. So what is not a printable character is shown as ``\x1b`` or ``
 
 from __future__ import annotations
 
-from agentreview.version import PROJECT_POLICIES
-
 _COMMENTS = {
     "//": "js jsx mjs cjs ts tsx mts cts java go kt kts scala swift c h cc cpp hpp cs rs php dart groovy gradle proto"
     " prisma scss less jsonc",
@@ -115,7 +113,7 @@ def _fill(paragraph: str, width: int) -> list[str]:
 def comment(path: str, body: str) -> str | None:
     """``body`` as a comment in the language of ``path``; None where the language has no comments (JSON)."""
     name = path.rsplit("/", 1)[-1].lower()
-    if path.startswith(f"{PROJECT_POLICIES}/"):
+    if path.startswith(".agents/policies/"):
         return f"# {body}"  # in the front matter, where the gate looks
     style = _STYLES.get(name.rsplit(".", 1)[-1], "#") if "." in name else "#"
     opening, _, closing = style.partition(" ")
