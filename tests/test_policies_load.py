@@ -85,6 +85,8 @@ def test_the_files_of_this_test_are_right():
         ("title: Reads are recorded\n", "", "'title' is missing", 2, ""),
         ("title: Reads are recorded\n", "title:\n", "'title' is missing", 3, ""),
         ("title: Reads are recorded", "title: [a]", "title must be text", 3, ""),
+        ("title: Reads are recorded", 'title: "Reads \\e[2J"', "control or invisible", 3, ""),
+        ("fix: Record it.", 'fix: "Record \\u202e it."', "control or invisible", 8, ""),
         ('["45 CFR 164.312(b)"]', '["45 CFR 164.999"]', "'45 CFR 164.999' is not in", 6, "'45 CFR 164.312(b)'"),
         (
             '["45 CFR 164.312(b)"]',

@@ -399,3 +399,19 @@ def test_a_shard_of_ci_asks_the_packs_of_the_project_too(repo):
     merged = agentreview("merge-reports", "1.json", "2.json", "--format", "json", cwd=repo.path)
     assert merged.code == 1
     assert "zebra.no-eval" in merged.out
+
+
+def test_what_a_policy_says_cannot_speak_for_the_report(repo):
+    """Its text comes from the reviewed tree, like the code."""
+    hostile = "eval\x1b[2J\u202e runs.\n::error::nothing\n"
+    repo.stage({FILE: POLICY.replace("eval runs whatever the text holds.\n", hostile), **CODE})
+    for arguments in (
+        (),
+        ("policies", "show", "project.no-eval"),
+        ("explain", "project.no-eval"),
+        ("--format", "github"),
+    ):
+        out = agentreview(*arguments, cwd=repo.path).out
+        assert "\\x1b[2J\\u202e" in out, arguments
+        assert not {"\x1b", "\u202e"} & set(out)
+        assert not any(line.startswith("::error::nothing") for line in out.splitlines())

@@ -52,7 +52,10 @@ class YamlReader(Reader):
             self.fail(key, f"{dotted(key)} must be text, and is {given}", "Write a sentence, in quotes or after >-")
         if len(value) > most:
             self.fail(key, f"{dotted(key)} has {len(value)} characters, at most {most}", "Shorten it")
-        return " ".join(value.split())
+        flat = " ".join(value.split())
+        if not flat.isprintable():
+            self.fail(key, f"{dotted(key)} holds a control or invisible character", "Use printable characters only")
+        return flat
 
     def flag(self, value: Any, key: KeyPath) -> bool:
         """Return the value if it is true or false."""
