@@ -230,3 +230,15 @@ def test_a_framework_is_looked_up_in_its_place_whenever_it_was_first_used():
         return out
 
     assert seen(sources) == seen(sources[::-1])
+
+
+@pytest.mark.parametrize(("extra", "guarded"), [(", dependencies=[Depends(current_user)]", True), ("", False)])
+def test_a_route_that_is_added_by_a_call_has_the_dependencies_it_names(extra, guarded):
+    source = (
+        "from fastapi import APIRouter, Depends\nfrom app.auth import current_user\n\nrouter = APIRouter()\n\n\n"
+        "async def show(patient_id: str):\n    return patient_id\n\n\n"
+        f'router.add_api_route("/patients/{{patient_id}}", show{extra})\n'
+    )
+    found = analysis(source, "app/api.py")
+    assert {e.unit.name for e in found.endpoints.values()} == {"show"}
+    assert ("authn" in concepts(found, "show")) is guarded

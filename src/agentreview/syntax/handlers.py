@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from agentreview.syntax.facts import Endpoint, Fact
+from agentreview.syntax.facts import Endpoint, Fact, UnitFacts
 from agentreview.syntax.frameworks import VALUES, Entry
 from agentreview.syntax.patterns import Link, chain, glob, names
-from agentreview.syntax.tree import Arg, Expr, Stmt, Unit, subexpressions
+from agentreview.syntax.tree import Arg, Expr, Param, Stmt, Unit, subexpressions
 
 if TYPE_CHECKING:
     from agentreview.syntax.spelling import Spelling
@@ -193,6 +193,11 @@ def _control(spelling: Spelling, item: Expr, taken: Taken) -> None:
     if item.kind not in ("name", "attr", "call"):
         return
     taken.add(middleware(spelling, item))
+    if item.kind == "call":  # dependencies=[Depends(current_user)]
+        holder = UnitFacts(spelling.unit)
+        spelling.reader.param_facts(spelling.unit, Param("", default=item), holder)
+        taken.add(replace(f, framework="route") for f in holder.facts if f.concept in HANDED)
+        taken.calls.extend(holder.calls)
     taken.calls.append((names(chain(item)), item))
     taken.add(_constant(spelling, chain(item)[0].name, item.start, _HOPS))
 
