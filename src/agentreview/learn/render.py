@@ -119,7 +119,8 @@ def _summary(report: Report, width: int) -> Iterator[str]:
     where = f"the configuration staged here now ({escape(report.config_path)})" if report.config_path else "the default configuration (none is staged here)"  # fmt: skip
     yield from wrap(said, width)
     yield from wrap(f"each judged under {where}, not under its own", width)
-    yield from wrap(f"{report.commits - report.known} reviewed now, {report.known} known from before", width)
+    now = report.commits - report.known - report.unreviewed
+    yield from wrap(f"{now} reviewed now, {report.known} known from before", width)
     yield ""
     rows = (
         (report.blocked, "would have been blocked"),

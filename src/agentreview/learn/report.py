@@ -115,7 +115,7 @@ def add_up(
         known=known,
         policies=tuple(sorted(lines, key=lambda p: (-p.blocked, -p.advised, -p.blocking - p.advisory, p.id))),
         unset=_needs(pairs, lambda tally: tally.needs),
-        unconfirmed=_needs(pairs, lambda tally: _unconfirmed(tally, needs[tally.rule], config.facts)),
+        unconfirmed=_needs(pairs, lambda tally: _unconfirmed(tally, needs.get(tally.rule, ()), config.facts)),
         failed=tuple((commit.sha, record.failed) for commit, record in pairs if record.failed),
         skipped=_skipped(pairs),
         cost=_cost(pairs),
