@@ -8,8 +8,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
-from agentreview.commands.policies import described
+from agentreview.commands.policies import described, unseen
 from agentreview.policies.compiling import FILTERS, FORMS, citation_table
 from agentreview.policies.load import load
 from agentreview.syntax.frameworks import CONCEPTS, KINDS, MODIFIERS
@@ -162,3 +163,14 @@ def test_the_table_names_sections_as_the_rule_does():
             assert item["kind"] != "guidance"
         else:
             assert item["kind"] == "guidance", name
+
+
+def test_what_a_diff_cannot_show_is_said_of_policies_that_exist():
+    said = yaml.safe_load((ROOT / "policies" / "unseen.yml").read_text(encoding="utf-8"))["unseen"]
+    packs = {policy.pack for policy in load().policies}
+    assert packs <= said.keys()
+    assert said.keys() - packs - load().ids() == set()
+    for policy in load().policies:
+        sentences = unseen(policy)
+        assert all(re.fullmatch(r"[A-Z].*\.", sentence) for sentence in sentences)
+        assert len(set(sentences)) == len(sentences)

@@ -242,6 +242,17 @@ def test_the_framework_files_of_the_project_count(repo):
     assert ran(repo, "recorded").code == 0
 
 
+def test_a_framework_file_that_silences_a_built_in_policy_shows(repo):
+    """An entry that is too broad makes every policy blind: nothing the project checks may do so unseen."""
+    broad = "id: broad\nlanguages: [python]\nconcepts: {audit: ['**.get']}\n"
+    repo.write({".agents/frameworks/broad.yml": broad})
+    done = ran(repo, "hipaa.audit-phi-read")
+    assert done.code == 1
+    assert "Missing" in done.out
+    (repo.path / ".agents/frameworks/broad.yml").unlink()
+    assert ran(repo, "hipaa.audit-phi-read").code == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -247,6 +247,11 @@ def test_a_file_of_a_wrong_name_or_size_refuses_the_review(repo):
     assert "at most" in refused(repo, FILE)
 
 
+def test_more_files_than_are_read_are_refused(repo):
+    repo.stage({f".agents/policies/p{n}.md": "x" for n in range(201)})
+    assert "there are 201 files, at most 200 are read" in refused(repo, ".agents")
+
+
 @pytest.mark.parametrize("name", [FILE, ".agents/policies"])
 def test_a_link_is_refused(repo, name):
     repo.write({"elsewhere/no-eval.md": POLICY})

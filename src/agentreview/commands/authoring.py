@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,7 +83,8 @@ def _suites(names: Sequence[str], worktree: str | None) -> list[Suite]:
             chosen += _at(Path(name))
             continue
         if default is None:
-            default = [*_built_in(), *_of_project(_root(worktree))]
+            root = _root(worktree)
+            default = [*_built_in(root), *_of_project(root)]
         found = [suite for suite in default if not name or suite.policy in (name, f"{PACK}.{name}")]
         if not found:
             raise unknown("policy", name, [suite.policy for suite in default], more=" A path has a / or ends in .md")
@@ -134,10 +135,19 @@ def _catalogue_at(root: Path) -> list[Suite]:
     ]
 
 
-def _built_in() -> list[Suite]:
+def _built_in(root: Path | None) -> list[Suite]:
+    """The built-in suites, with the framework files of the project around: an entry can also silence something."""
     from agentreview.policies.load import policies_dir
+    from agentreview.policies.project import joined, sources
 
-    return _catalogue_at(policies_dir())
+    suites = _catalogue_at(policies_dir())
+    paths = _files(root / PROJECT_FRAMEWORKS) if root is not None else []
+    if root is None or not paths:
+        return suites
+    names = {path.relative_to(root).as_posix(): path for path in paths}
+    shown = {name: shown_path(path) for name, path in names.items()}
+    catalogue, _ = joined(*sources({name: _content(path) for name, path in names.items()}, shown))
+    return [replace(suite, catalogue=catalogue) for suite in suites]
 
 
 def _root(worktree: str | None) -> Path | None:

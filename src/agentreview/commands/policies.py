@@ -24,9 +24,9 @@ SECTIONS = ("Why", "What to do", "Stays silent when")
 _BOLD = re.compile(r"\*\*([A-Z][^*`\n]*)\*\*")
 
 
-@click.group("policies", context_settings=CONTEXT, short_help="List, show and test the policies.")
+@click.group("policies", context_settings=CONTEXT, short_help="List, show, test and write policies.")
 def group() -> None:
-    """List the policies, read one, or run their examples."""
+    """List the policies, read one, run their examples, or write one of this project."""
 
 
 @group.command("list", context_settings=CONTEXT, short_help="All policies, and what they may do here.")
