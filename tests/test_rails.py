@@ -201,3 +201,38 @@ def test_a_constant_is_looked_for_where_autoloading_would_find_it(importer, name
     )  # fmt: skip
     places = [path for path, _ in locate(paths, importer, "ruby", name)]
     assert places[:1] == ([found] if found else [])
+
+
+def test_init_proposes_what_a_rails_application_shows(repo):
+    schema = """ActiveRecord::Schema[7.1].define(version: 1) do
+  create_table "patients", force: :cascade do |t|
+    t.string "first_name"
+    t.date "date_of_birth"
+    t.bigint "clinic_id", null: false
+    t.text "notes"
+    t.index ["clinic_id"], name: "by_clinic"
+  end
+  create_table "care_plans" do |t|
+    t.bigint "patient_id"
+    t.bigint "clinic_id"
+    t.string "diagnosis"
+  end
+  create_table "clinics" do |t|
+    t.string "name"
+  end
+end
+"""
+    repo.commit({**BASE, "Gemfile": 'gem "rails", "~> 7.1"\ngem "paper_trail"\n', "db/schema.rb": schema})
+    done = agentreview("init", "--stdout", cwd=repo.path)
+    assert done.code == 0, done.err
+    for line in ('"Patient"', '"CarePlan"', 'key = "clinic_id"', '"authenticate_user!"', '"rails"'):
+        assert line in done.out, line
+
+
+def test_a_filter_that_the_project_calls_its_guard_closes_a_controller(repo):
+    source = "class RoomsController < ActionController::Base\n  before_action :airlock!\n\n  def index\n    @rooms = Room.all\n  end\nend\n"
+    repo.commit({"app/models/room.rb": "class Room\nend\n"})
+    repo.stage({"app/controllers/rooms_controller.rb": source})
+    assert [f[0] for f in review(repo, 0)] == ["access.endpoint-auth"]
+    repo.stage({"agentreview.toml": '[facts.access]\nguards = ["airlock!"]\n'})
+    assert "access.endpoint-auth" not in [f[0] for f in review(repo, 0)]

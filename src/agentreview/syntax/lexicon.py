@@ -27,7 +27,8 @@ _SUFFIX = lazy(
     r"(?<=[A-Za-z])(s?Repository|s?Repo|Service|Model|Manager|Store|Dao|Serializer|Form|Schema|Entity|Delegate|QuerySet|Queryset)$"
 )
 _KEYS = frozenset("id pk uuid slug guid key code token externalid publicid number email username hash".split())
-_NAME = lazy(r"^[A-Za-z_$][\w$*.]*$")
+_NAME = lazy(r"^[A-Za-z_$][\w$*.]*[!?]?$")
+_FILTERS = "before_action|around_action|after_action|prepend_before_action|append_before_action"  # name their method
 
 
 # Models and people that are everyday words outside health care: PHI only in files that speak of patients, or by facts.
@@ -159,6 +160,7 @@ def project_framework(facts: Facts, language: str) -> Framework:
             {"base": joined},
             {"param": "*", "argument": joined},
             {"annotation": joined},
+            *([{"call": _FILTERS, "argument": joined}] if language == "ruby" else []),
         ]
 
     audit, access, tenant = facts.audit, facts.access, facts.tenant
