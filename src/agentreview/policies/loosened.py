@@ -72,7 +72,11 @@ def losses(before: Module, old: Unit, after: Module, new: Unit) -> Iterator[Loss
     yield from _switches(before, old, after, new)
     yield from _lists(before, old, after, new)
     yield from _narrowing(old, new)
-    yield from _predicates(old, new)
+    if before.language != "ruby":
+        yield from _predicates(_keys(old), _keys(new))
+    elif old.kind == "function":  # where a chain begins with the class that is asked
+        for root in {chain(call)[0].name for _, call in calls_of(old)}:
+            yield from _predicates(_keys(old, root), _keys(new, root))
     if old.kind == new.kind == "class":
         yield from narrowed(old, new)
 
@@ -97,6 +101,7 @@ def vanished(before: Module, after: Module) -> Iterator[tuple[Unit, Loss]]:
             and parent.qualname in now
             and not re.search(rf"(?:self|this|cls)\.{re.escape(unit.name)}\b", before.source)
             and not re.search(rf"\b{re.escape(unit.name)}\b", after.source)
+            and not (before.language == "ruby" and len(re.findall(rf"\b{re.escape(unit.name)}\b", before.source)) > 1)
         ):
             text = before.source[unit.start : unit.end]
             if _MASKS.search(text) and len(_MASKS.findall(text)) >= 2:
@@ -232,10 +237,16 @@ def _arguments(old: Unit, new: Unit) -> Iterator[Loss]:
                 yield Loss(ACCESS, "what it asks about,", f"an argument of {name}", pair[0].line, pair[1].line)
 
 
+# Lists of names in Ruby: one less permits less.
+_LISTS = frozenset(
+    "permit attr_accessor attr_accessible cattr_accessor mattr_accessor store_accessor permitted_attributes".split()
+)
+
+
 def _asked(unit: Unit) -> dict[str, list[Expr]]:
     out: dict[str, list[Expr]] = {}
     for name, call in calls_of(unit):
-        if _ASKS.search(name) and not name[:1].isupper():
+        if _ASKS.search(name) and not name[:1].isupper() and name not in _LISTS:
             out.setdefault(name, []).append(call)
     return out
 
@@ -359,9 +370,8 @@ _PARENT = lazy(
 _CONDITION = lazy(r"\b([A-Za-z_]+)\s*(?:=|IN|in|==)\s*(?:\?|:\w+|%s|\$\d)")
 
 
-def _predicates(old: Unit, new: Unit) -> Iterator[Loss]:
+def _predicates(had: dict[str, list[int]], has: dict[str, list[int]]) -> Iterator[Loss]:
     """``get(pk=pk, project_id=project_id)`` that became ``get(pk=pk)``: any row, not only one of that parent."""
-    had, has = _keys(old), _keys(new)
     if set(has) - set(had) or not any(key in has for key in ("id", "pk", "_id", "uuid", "slug", "ID")):
         return
     for key, lines in had.items():
@@ -369,10 +379,10 @@ def _predicates(old: Unit, new: Unit) -> Iterator[Loss]:
             yield Loss(ACCESS, "the condition", f"{key} of the query", lines[0])
 
 
-def _keys(unit: Unit) -> dict[str, list[int]]:
+def _keys(unit: Unit, root: str = "") -> dict[str, list[int]]:
     out: dict[str, list[int]] = {}
     for name, call in calls_of(unit):
-        if name not in _QUERIES:
+        if name not in _QUERIES or (root and chain(call)[0].name != root):
             continue
         for arg in call.args:
             found = [arg.name] if arg.name else []

@@ -88,6 +88,8 @@ def _weakened(policy: Policy, check: Check, change: FileChange, before: View, af
     for unit in old_module.units:
         if unit.name == "<callback>":
             continue  # told with the function around it
+        if old_module.language == "ruby" and (unit.anonymous or _GROUP.match(unit.name)):
+            continue  # each example is a unit of its own there
         new = now.get(title(unit))
         found: Iterable[Loss] = ()
         if new is None and not added:  # else it may have been renamed, or several became one
@@ -239,6 +241,8 @@ def _hook(policy: Policy, check: Check, change: FileChange, before: View, after:
         rf"(?:self|this|cls)\.{re.escape(unit.name)}\b", before.analysis.module.source
     ):
         return
+    if before.analysis.module.language == "ruby" and before.analysis.module.source.count(unit.name) > 1:
+        return  # called by its bare name
     if any(f.concept in _DATA for f in before.analysis.own(unit).facts):
         return
     for concept in check.concepts:

@@ -121,6 +121,8 @@ _ANSWERS = frozenset(
 def _only_computes(unit: Unit) -> bool:
     """Whether a method answers nothing and keeps nothing: a helper that somebody forgot to make private."""
     last = unit.body[-1] if unit.body else None
+    if last is not None and last.kind == "assign" and last.op == "||=":
+        return True  # def current_facility; @current_facility ||= …
     if last is None or last.kind not in ("expr", "return") or last.value is None:
         return False
     if last.value.kind == "call" and last.value.base is not None and last.value.base.kind == "name":

@@ -34,7 +34,7 @@ def instance_rows(unit: Unit) -> dict[str, Value]:
             links = chain(stmt.value)
             at = next((n for n, link in enumerate(links) if link.name in _ROWS), 0)
             held = [link.name for link in links[: at or 1]]
-            resource = constant(held) or (held[-1] if at else "")
+            resource = constant(held) or (held[-1] if at and "_" not in held[-1] else "")
             if resource and (at or links[0].args is not None):
                 out[f"self.{target.name}"] = Value(resource=resource_name(resource), record=True)
     return out
