@@ -118,6 +118,9 @@ def asked_less(policy: Policy, check: Check, change: FileChange, facts: Facts) -
         )  # fmt: skip
 
 
+_GROUP = lazy(r"(?:describe|context|feature|shared_\w+)\(")
+
+
 def _differs(before: Module, old: Unit, after: Module, new: Unit) -> bool:
     return before.source[old.start : old.end] != after.source[new.start : new.end]
 

@@ -77,7 +77,7 @@ _RUNS = frozenset("execute executemany fetch fetchrow fetchval query raw".split(
 _COMPARISONS = frozenset({"==", "!=", "===", "!==", "is", "is not", "in", "not in", "<>"})
 _CREATES = frozenset(
     "create acreate save asave add add_all merge insert insertMany createMany createManyAndReturn bulk_create abulk_create bulkCreate values bulk_insert_mappings "
-    "saveAll saveAndFlush persist Create CreateInBatches Save Insert".split()
+    "saveAll saveAndFlush persist Create CreateInBatches Save Insert create! insert! insert_all insert_all! upsert_all import import! first_or_create first_or_create!".split()
 )
 _CREATE = lazy(r"(?:[cC]reate|[iI]nsert|Add|Save)[A-Z]")
 QUESTION = lazy(
@@ -719,6 +719,7 @@ class Spelling:
         fact.alone = fact.keyed and found.alone and not base.record and not held.record
         if self.reader.ruby and associated(links):
             # current_user.patients.find(…), @ward.patients.find(…): whoever found the owner decided about the rest
+            fact.keyed = fact.keyed and (fact.concept == "read" or fact.bulk)  # a row that is there is not looked up
             fact.owned = fact.owned or len(links) > 2 or "caller" in self.reader.classify(links)
             fact.scoped = fact.scoped or any(
                 self.lexicon.tenant_key(link.name.removeprefix("current_")) for link in links[:-1]

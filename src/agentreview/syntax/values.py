@@ -240,7 +240,10 @@ class Evaluator:
             )
             if self.ruby:
                 named = any(link.key is not None for link in links) and last not in ("permit!", "to_unsafe_h")
-                value = replace(value, body=value.body and not named, inert=value.inert or last in _HASHES)
+                listed = last.endswith("_params") and links[-1].key is None  # def patient_params
+                value = replace(
+                    value, body=(value.body or listed) and not named, inert=value.inert or listed or last in _HASHES
+                )
         return value
 
     def _root(self, links: list[Link], depth: int) -> Value:
