@@ -187,7 +187,7 @@ def test_facts_says_for_each_value_where_it_comes_from_and_who_confirmed_it(repo
     repo.stage({**GOOD, "agentreview.toml": CONFIG})
     repo.write({"agentreview.toml": "not what is reviewed", "clinic/extra.py": "class Visit(models.Model): ..."})
     report = facts(repo)
-    assert report["configuration"] == "agentreview.toml"
+    assert (report["schema"], report["configuration"]) == ("agentreview/facts/1", "agentreview.toml")
     key, models, audit = (report["facts"][name] for name in ("tenant.key", "phi.models", "audit.calls"))
     assert (key["source"], key["value"], key["confirmed_by"]) == ("configuration", "org", "ines@clinic.example")
     assert key["place"] == {"path": "agentreview.toml", "line": 11}

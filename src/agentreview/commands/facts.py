@@ -72,6 +72,7 @@ def _report(config: Config, table: Iterable[Row], policies: Iterable[Standing]) 
     from agentreview.detect.render import MEANINGS
 
     return {
+        "schema": "agentreview/facts/1",
         "configuration": config.path,
         "confirmed_by": config.facts.confirmed_by or None,
         "facts": [
