@@ -20,6 +20,8 @@ def order(policy: Policy, check: Check, view: View) -> Iterator[Claim]:
         told.add(first.start)
         if any(f.concept in check.unless and f.start > first.start for f in route):
             yield make_claim(policy, check, view, own.unit, fact=first, identity=f"order:{first.call}")
+    if view.analysis.module.language == "ruby":
+        yield from _filters(policy, check, view)
     if view.analysis.module.language != "python":  # Nest runs guards first, wherever their decorator stands
         return
     for own in view.analysis.units.values():
@@ -35,3 +37,14 @@ def order(policy: Policy, check: Check, view: View) -> Iterator[Claim]:
             outer = own.unit.decorators[min(at["outer"])]
             fact = next(f for f in own.facts if f.concept in check.concepts and outer.start <= f.start <= outer.end)
             yield make_claim(policy, check, view, own.unit, fact=fact, identity=f"order:{fact.call}")
+
+
+def _filters(policy: Policy, check: Check, view: View) -> Iterator[Claim]:
+    """Filters of a controller run in the order in which they stand, those of its base classes first."""
+    for own in view.analysis.units.values():
+        run = [
+            f for f in own.facts if own.unit.kind == "class" and f.call.startswith(("before_action", "around_action"))
+        ]
+        first = next((f for f in run if f.concept in check.concepts), None)
+        if first is not None and any(f.concept in check.unless and f.start > first.start for f in run):
+            yield make_claim(policy, check, view, own.unit, fact=first, identity=f"order:{first.call}")

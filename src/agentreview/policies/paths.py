@@ -9,7 +9,7 @@ from agentreview.globs import matches
 
 _CLASSES = {
     "tests": re.compile(
-        r"(?:^|/)(?:tests?|__tests__|spec|specs|e2e|cypress|fixtures|__mocks__)/|(?:^|/)(?:test_[^/]*|[^/]*_test|conftest)\.py$|_test\.go$|\.(?:test|spec|stories|cy)\.[cm]?[jt]sx?$|(?:^|/)[A-Z]\w*(?:Tests?|IT|TestCase|Spec)\.java$"
+        r"(?:^|/)(?:tests?|__tests__|spec|specs|e2e|cypress|fixtures|__mocks__)/|(?:^|/)(?:test_[^/]*|[^/]*_test|conftest)\.py$|_test\.go$|_(?:spec|test)\.rb$|\.(?:test|spec|stories|cy)\.[cm]?[jt]sx?$|(?:^|/)[A-Z]\w*(?:Tests?|IT|TestCase|Spec)\.java$"
     ),
     "migrations": re.compile(r"(?:^|/)(?:migrations?(?:_\w+)?|alembic/(?:[\w/]*/)?versions|migrate|db/data)/"),
     "commands": re.compile(r"(?:^|/)(?:management/commands|scripts?|bin|tools|cli)/"),
