@@ -17,6 +17,7 @@ from agentreview.syntax.tree import Arg, Expr, Stmt, Unit, expressions, statemen
 _RANDOM = lazy(
     r"(?i)(?:^|_)(?:id|pk|uuid|guid|token|hash|secret|key|nonce|checksum|digest|fingerprint|external_?id|public_?id|session|otp|signature|subdomain|schema_?name|domain)(?:$|_)|(?:uuid|token|hash|digest|checksum|guid)$"
 )
+_HUMP = lazy(r"(?<=[a-z0-9])(?=[A-Z])")
 _ACCOUNT = lazy(
     r"(?i)^(?:custom|abstract|base)?(?:user|account|tenant|org|organi[sz]ation|company|workspace|team|login)s?(?:model|entity)?$"
 )
@@ -173,7 +174,7 @@ def _by_nature(column: Column) -> bool:
     kinds = {chain(c)[-1].name for c in column.calls} | {
         n.rsplit(".", 1)[-1] for c in column.calls for n in names_in(c)
     }
-    return bool(_RANDOM.search(column.name)) or any(
+    return bool(_RANDOM.search(_HUMP.sub("_", column.name))) or any(
         k in ("UUIDField", "OneToOneField", "OneToOne", "UUID", "Uuid", "uuid", "uuid4") for k in kinds
     )
 

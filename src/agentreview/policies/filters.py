@@ -76,7 +76,7 @@ _PROBE = lazy(
     r"(?: (?:check|probe|status|view|endpoint|handler|controller|route))*"
 )
 _OPEN_PLACES = glob(
-    "* /version|* /api/version|* /status|* /api/status|token *|* /token|index /|home /|root /|read_root /"
+    "* /version|* /api/version|* /status|* /api/status|* /error|token *|* /token|index /|home /|root /|read_root /"
 )
 _WORDS = lazy(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 

@@ -34,10 +34,12 @@ def swallow(policy: Policy, check: Check, view: View) -> Iterator[Claim]:
         refusals = {
             f.start for f in own.facts if f.concept in ("deny", "raise")
         }  # return 403 is an answer, not a check that can fail
+        every = own_and_helpers(view.analysis, own.unit)
+        answers = {(f.call, f.via) for f in every if f.concept == "deny"}  # the same of a helper's
         held = [
             f
-            for f in own_and_helpers(view.analysis, own.unit)
-            if f.concept in check.concepts and f.start not in refusals
+            for f in every
+            if f.concept in check.concepts and f.start not in refusals and (f.call, f.via) not in answers
         ]
         denied = [f for f in own.facts if f.concept == "deny"]
         dropped = unheeded(own.unit, held, denied) if returned else _swallowed(view, own, held)

@@ -368,6 +368,9 @@ class Reader:
                     resource = root_name(stmt.value)
                 elif stmt.value is not None and stmt.op == ":":
                     resource = type_resource(stmt.value)
+                made = chain(stmt.value) if self.module.language == "java" and stmt.value is not None else []
+                if stmt.op == "=" and len(made) == 1 and made[0].args is not None:  # private final X x = new X()
+                    self.members.setdefault(id(unit), {})[name] = made[0].name
                 if stmt.op == ":" and stmt.value is not None:
                     whole = names(chain(stmt.value)) if self.module.language == "go" else last_name(stmt.value)
                     self.members.setdefault(id(unit), {})[name] = whole

@@ -28,8 +28,9 @@ _SENT = frozenset(
     | {"RequestParam", "RequestHeader", "PathVariable", "QueryParam", "HeaderParam", "PathParam", "CookieValue"}
 )  # how a parameter says the client fills it
 
-_DECORATED = frozenset(
-    "Body Param Query Headers Req RequestBody RequestParam PathVariable RequestHeader RequestPart ModelAttribute CookieValue MatrixVariable "
+_DECORATED = frozenset("Body Param Query Headers Req".split())
+_DECORATED_JAVA = frozenset(
+    "Body QueryValue RequestBody RequestParam PathVariable RequestHeader RequestPart ModelAttribute CookieValue MatrixVariable "
     "PathParam QueryParam FormParam HeaderParam CookieParam BeanParam Argument InputArgument".split()
 )
 _BODIES = frozenset({"RequestBody", "ModelAttribute"})  # a whole request body, in the type that the parameter names
@@ -70,7 +71,8 @@ class Scope(Spelling):
                 self.evaluator.env[param.name] = Value(inert=True)  # patients: list[int] are no records
             resource = type_resource(param.annotation)
             type_name = last_name(param.annotation) if param.annotation is not None else ""
-            decorated = any(chain(d)[-1].name in _DECORATED for d in param.decorators)
+            sent = _DECORATED_JAVA if self.evaluator.language == "java" else _DECORATED
+            decorated = any(chain(d)[-1].name in sent for d in param.decorators)
             provided = any(chain(e)[-1].name in _PROVIDED for e in (param.default, *param.decorators) if e is not None)
             if filled is not None:
                 client = any(_fills(filled, position, name) for name in (param.name, *param.names))

@@ -59,7 +59,18 @@ _RECORD = lazy(
     r"(?:Serializer|Form|Schema|Dto|DTO|Validator|Response|Request|Error|Exception|Input|Params|Query|Filter|Command|Event|Message|Client|Context|Parser|Builder|Map|Set|Promise|Date|URL|Headers|FormData|Blob|File|Array|Object|Worker|Proxy|Buffer|View|Table)$"
 )
 _WORDS = lazy(r"[\w$]+")
-_STORE_TYPES = ("Repository", "Repo", "Dao", "DAO", "Mapper", "Store", "Queries", "EntityManager", "JdbcTemplate")
+_STORE_TYPES = (
+    "Repository",
+    "Repo",
+    "Dao",
+    "DAO",
+    "Mapper",
+    "Store",
+    "Queries",
+    "EntityManager",
+    "JdbcTemplate",
+    "SecureRandom",
+)
 _TYPED = frozenset({"go", "java"})
 _ROUTING = frozenset({"route", "handler", "register", "use", "group"})
 _NAMED_ON_SAVING = frozenset({"send_file", "send_data"})  # `filename:` is what the browser calls it
@@ -148,8 +159,12 @@ class Spelling:
                 self.answers = "prompt"
             if root.args is None and root.name in self.reader.methods and root.name not in self.evaluator.env:
                 self.own.calls.append((root.name, expr))
-            if root.name == "?" and root.expr.kind not in ("call", "attr", "sub", "name"):
-                self.visit(root.expr)
+            if root.name == "?":
+                inner = root.expr
+                while inner.base is not None:  # func() { … }(): called where it stands
+                    inner = inner.base
+                if inner.kind not in ("call", "attr", "sub", "name"):
+                    self.visit(inner)
             for link in links:
                 if link.key is not None:
                     self.visit(link.key)
@@ -437,6 +452,10 @@ class Spelling:
         members = self.reader.members.get(id(self.unit.parent), {}) if self.unit.parent is not None else {}
         at = 1 if links[0].name in ("self", "this") and len(links) > 2 else 0
         kind = members.get(links[at].name, "").rpartition(".")[2] if len(links) > 1 else ""
+        local = self.evaluator.language == "java" and len(links) > 1 and not kind
+        made = self.evaluator.assigned.get(links[0].name) if local else None
+        if made is not None and made.kind == "call":  # SecureRandom random = new SecureRandom()
+            kind = chain(made)[-1].name
         if not kind.endswith(_STORE_TYPES):
             return links
         return [*links[:at], replace(links[at], name=kind), *links[at + 1 :]]

@@ -321,8 +321,8 @@ class Evaluator:
             )
         if tier == "strong" or (tier == "context" and personal):
             return Value(labels=frozenset({(PHI_FIELD, source)}), request=value.request, caller=value.caller)
-        if _secret(name):
-            return Value(labels=frozenset({(SECRET, source)}), request=value.request)
+        if _secret(name) and not (self.language in ("java", "go") and name.isupper() and base[:1].isupper()):
+            return Value(labels=frozenset({(SECRET, source)}), request=value.request)  # but a member of an enumeration
         if name in ("data", "validated_data", "cleaned_data", "__dict__", "objects") and value.record:
             return value
         return Value(
