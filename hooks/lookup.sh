@@ -57,6 +57,19 @@ find_committer() {
     done 2>/dev/null
 }
 
+# Set $amend when the git that commits may be amending: its command line is all that says so to this hook. Words stand
+# together there without a space, so a message can look like it; the reviewer reads more exactly.
+find_amend() {
+    amend=
+    if [ -r "/proc/$committer/cmdline" ]; then
+        while IFS= read -r words || [ -n "$words" ]; do
+            case $words in *--am*) amend=1 ;; esac
+        done <"/proc/$committer/cmdline"
+    elif [ ! -e /proc/self/stat ]; then
+        case $(command ps -o args= -p "$committer" 2>/dev/null) in *--am*) amend=1 ;; esac
+    fi
+}
+
 # Set $tree to the tree git would commit. write-tree writes into the index file it is given, hence the copy,
 # which lies in this worktree's part of the git directory and goes with it if this is killed.
 staged_tree() {
@@ -69,16 +82,22 @@ staged_tree() {
 }
 
 # Return only when there is no passing verdict for (base tree, tree, version, day): then the reviewer has to look.
+# The base of an amended commit is the parent of the one it replaces.
 look_up() {
     [ -n "$VERSION_FILE" ] || return 0
     version=
     read -r version 2>/dev/null <"$VERSION_FILE" || [ -n "$version" ] || gone
     case $version in '' | . | .. | */*) return 0 ;; esac
-    out=$(plain_git rev-parse --git-dir --git-common-dir 'HEAD^{tree}' 2>/dev/null) || return 0
+    find_committer
+    find_amend
+    out=$(plain_git rev-parse --git-dir --git-common-dir "HEAD${amend:+^1}^{tree}" 2>/dev/null) || return 0
     git_dir=${out%%"$NL"*}
     out=${out#*"$NL"}
     store=${out%%"$NL"*}/agentreview/verdicts/$version
     base=${out#*"$NL"}
+    if [ -n "$amend" ] && { [ -e "$git_dir/rebase-merge" ] || [ -e "$git_dir/rebase-apply" ]; }; then
+        return 0
+    fi
     is_oid "$base" && [ -d "$store" ] && staged_tree "$git_dir" || return 0
     [ -f "$store/$base-$tree" ] || return 0
     { IFS= read -r word && IFS= read -r seal; } 2>/dev/null <"$store/$base-$tree" || return 0
@@ -89,8 +108,7 @@ look_up() {
         *) return 0 ;;
     esac 2>/dev/null
     case $seal in b2:?*) ;; *) return 0 ;; esac
-    find_committer
-    { printf '%s\n' "$base" "$tree" pass "$committer" >"$git_dir/agentreview/judged"; } 2>/dev/null
+    { printf '%s\n' "$base" "$tree" "pass${amend:+ amend}" "$committer" >"$git_dir/agentreview/judged"; } 2>/dev/null
     exit 0
 }
 

@@ -16,7 +16,9 @@ SCRIPT = """#!/bin/sh
 import os, subprocess, sys, types
 import agentreview.version
 from agentreview import git, snapshot
-from agentreview.model import Decision, Verdict
+from agentreview.history import raw_entries
+from agentreview.issuing import issue
+from agentreview.model import *
 from agentreview.store import Store
 
 agentreview.version._engine[:] = [open({version!r}).read().strip()]
@@ -27,13 +29,27 @@ def log(text):
             file.write(text + "\\n")
 
 def judge(repo, base, tree):
-    bad = git.attempt(repo, "grep", "-q", "BAD", tree)[0] == 0
+    (entries,) = raw_entries(repo, [(base, tree)])
+    there = git.read_blobs(repo, [e.new_oid for e in entries if e.new_mode.startswith("100")])
+    bad = [e.path for e in entries if b"BAD" in there.get(e.new_oid, b"")]
     decision = Decision.BLOCK if bad else Decision.PASS
-    Store(repo.store_dir, repo.state_dir).save(base, tree, agentreview.version.engine_version(), decision, b"{{}}")
-    return Verdict(decision=decision, base=base, tree=tree)
+    version = agentreview.version.engine_version()
+    Store(repo.store_dir, repo.state_dir).save(base, tree, version, decision, b"{{}}")
+    verdict = Verdict(decision=decision, base=base, tree=tree, version=version, findings=tuple(map(finding, bad)))
+    if base != tree and "STANDIN_NO_RECEIPTS" not in os.environ:
+        issue(repo, verdict, entries, {{}})
+    return verdict
 
-def judge_index(repo, reviewer=None):
-    base, tree = snapshot.base_tree(repo), snapshot.staged_tree(repo)
+def finding(path):
+    rule = "secrets.bad" if "secret" in path else "bad.bad"
+    return Finding(
+        fingerprint="b2:" + path, rule=rule, title="", severity=Severity.HIGH, confidence=Confidence.HIGH, hit=Hit.VIOLATION,
+        origin=Origin.INTRODUCED, status=Status.BLOCKING, agent="", path=path, start_line=1, end_line=1, unit="", message="",
+        excerpt="", fix="",
+    )
+
+def judge_index(repo, reviewer=None, amend=False):
+    base, tree = (snapshot.parent_tree if amend else snapshot.base_tree)(repo), snapshot.staged_tree(repo)
     if "STANDIN_DURING" in os.environ:
         env = {{k: v for k, v in os.environ.items() if not k.startswith("GIT_") or "_NAME" in k or "_EMAIL" in k}}
         subprocess.run(os.environ["STANDIN_DURING"], shell=True, check=True, cwd=repo.root, env=env)
@@ -47,6 +63,7 @@ def judge_range(repo, base, head):
 
 review = sys.modules["agentreview.review"] = types.ModuleType("agentreview.review")
 review.judge_index, review.judge_range = judge_index, judge_range
+review.utc_date = lambda: "2026-11-23"
 review.render_for_hook = lambda verdict: "" if verdict.decision is Decision.PASS else "BLOCKED: there is BAD in it"
 
 from agentreview.hook import main

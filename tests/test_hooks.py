@@ -15,12 +15,15 @@ import pytest
 
 from agentreview.git import open_repository
 from agentreview.install import install
+from agentreview.ledger import everything
 from standin import make_standin
 
 REVIEWED = "hook pre-commit"
-AMBIGUOUS = "only what the amend adds"
-UNREVIEWED = "was not reviewed here"
+REFUSED = "was not reviewed (--no-verify, or the pre-commit hook is missing): refused"
+LATER = "was not reviewed here: it is when it is pushed"
+WHY = {"AGENTREVIEW_BYPASS": "the portal is down, SEC-12"}
 CHANGED = "the index changed during the review"
+LEFT = ["judged", "receipts", "verdicts"]  # what there is below .git/agentreview after a commit
 
 
 class Gated:
@@ -48,6 +51,16 @@ class Gated:
 
     def commit(self, *args: str, **env: str) -> tuple[int, str]:
         return self.try_git("commit", "-q", "-m", "work", *args, **env)
+
+    def unseen(self, *args: str) -> str:
+        """Commit where no hook sees it, as before the hooks were there or in another clone; returns the commit."""
+        self.git("-c", "core.hooksPath=/dev/null", "commit", "-q", "-m", "work", *args)
+        return self.head()
+
+    def receipts(self, decision: str) -> list[Any]:
+        """The receipts of one decision that this repository has."""
+        found = (one.receipt for one in everything(open_repository(str(self.path))))
+        return [receipt for receipt in found if receipt is not None and receipt.decision == decision]
 
     def runs(self) -> list[str]:
         """What was asked of Python since the last call."""
@@ -297,7 +310,7 @@ def test_unusual_indexes_work_and_nothing_is_left_behind(gated: Gated, setting: 
     gated.runs()
     assert gated.commit() == (0, "")
     assert gated.runs() == []
-    assert sorted(path.name for path in (gated.path / ".git/agentreview").iterdir()) == ["judged", "verdicts"]
+    assert sorted(path.name for path in (gated.path / ".git/agentreview").iterdir()) == LEFT
 
 
 def test_the_users_own_index_file_is_the_one_that_counts(gated: Gated) -> None:
@@ -389,12 +402,89 @@ def test_a_commit_of_all_holds_the_index_lock_so_the_race_fails(gated: Gated) ->
     assert gated.commit("-a", STANDIN_DURING=during) == (0, "")
 
 
-def test_no_verify_passes_with_one_line_that_says_so(gated: Gated) -> None:
+@pytest.mark.parametrize("text", ["BAD", "good"])
+def test_a_commit_that_goes_around_the_review_is_refused_and_told_how_it_can_go(gated: Gated, text: str) -> None:
+    before = gated.head()
+    gated.stage({"a.py": f"{text}\n"})
+    for args in (("--no-verify",), ("-n",), ("-nm", "x"), ("--no-verify", "--allow-empty")):
+        code, output = gated.commit(*args)
+        assert (code, gated.head()) == (1, before)
+        assert output.count("\n") == 1
+        assert REFUSED in output
+        assert "AGENTREVIEW_BYPASS='the reason' git commit --no-verify" in output
+    assert gated.commit()[0] == (1 if text == "BAD" else 0)
+
+
+def test_a_person_who_says_why_goes_around_it_and_that_is_on_record(gated: Gated) -> None:
     gated.stage({"a.py": "BAD\n"})
-    code, output = gated.commit("--no-verify")
+    code, output = gated.commit("--no-verify", **WHY)
     assert code == 0
+    assert (
+        output == "agentreview: not reviewed, and recorded: the portal is down, SEC-12; CI fails until that is waived\n"
+    )
+    [receipt] = gated.receipts("unreviewed")
+    assert (receipt.bypass, receipt.person) == (WHY["AGENTREVIEW_BYPASS"], "Dana Reyes <dana@clinic.example>")
+    assert receipt.tree == gated.git("rev-parse", "HEAD^{tree}").strip()
+    assert [entry.path for entry in receipt.entries] == ["a.py"]
+
+
+def test_a_reason_does_not_get_past_the_review_itself(gated: Gated) -> None:
+    gated.stage({"a.py": "BAD\n"})
+    assert gated.commit(**WHY)[0] == 1
+    assert gated.receipts("unreviewed") == []
+
+
+@pytest.mark.parametrize("reason", ["1", "yes", "   x   ", "x" * 501])
+def test_what_is_no_reason_does_not_count_as_one(gated: Gated, reason: str) -> None:
+    gated.stage({"a.py": "BAD\n"})
+    code, output = gated.commit("--no-verify", AGENTREVIEW_BYPASS=reason)
+    assert code == 1
+    assert "states no reason" in output
     assert output.count("\n") == 1
-    assert UNREVIEWED in output
+
+
+def test_an_empty_reason_is_none(gated: Gated) -> None:
+    gated.stage({"a.py": "BAD\n"})
+    code, output = gated.commit("--no-verify", AGENTREVIEW_BYPASS="  ")
+    assert code == 1
+    assert REFUSED in output
+
+
+def test_a_hostile_reason_is_shown_and_kept_as_text(gated: Gated) -> None:
+    gated.stage({"a.py": "BAD\n"})
+    code, output = gated.commit("--no-verify", AGENTREVIEW_BYPASS="down\n::error::x \x1b[31m $(touch x) `touch x`")
+    assert code == 0
+    assert "\x1b" not in output
+    assert output.count("\n") == 1
+    assert not (gated.path / "x").exists()
+
+
+def test_what_is_on_record_needs_no_second_reason(gated: Gated) -> None:
+    gated.stage({"a.py": "BAD\n"})
+    assert gated.commit()[0] == 1
+    gated.commit("--no-verify", **WHY)
+    gated.undo()
+    assert gated.commit("--no-verify") == (0, "")
+    assert gated.commit("--amend", "-m", "another message", "--no-verify") == (0, "")
+    assert gated.commit("--allow-empty", "--amend", "-m", "with the review")[0] == 1
+
+
+def test_what_cannot_be_recorded_does_not_go_around(gated: Gated) -> None:
+    (gated.path / ".git/agentreview").mkdir()
+    (gated.path / ".git/agentreview/receipts").write_text("in the way")
+    gated.stage({"a.py": "BAD\n"})
+    code, output = gated.commit("--no-verify", **WHY)
+    assert code == 1
+    assert "no receipt of this review could be written" in output
+
+
+def test_a_change_whose_receipt_is_there_needs_no_second_review(gated: Gated) -> None:
+    """The store of verdicts may be deleted, or the package be another one since."""
+    gated.stage({"a.py": "good\n"})
+    gated.commit()
+    gated.undo()
+    shutil.rmtree(gated.path / ".git/agentreview/verdicts")
+    assert gated.commit("--no-verify") == (0, "")
 
 
 def test_no_verify_of_a_change_that_passed_before_is_silent(gated: Gated) -> None:
@@ -407,16 +497,17 @@ def test_no_verify_of_a_change_that_passed_before_is_silent(gated: Gated) -> Non
 def leave_stale_record(gated: Gated) -> None:
     """Stop a commit after pre-commit and before prepare-commit-msg: there is nothing to commit."""
     assert gated.commit()[0] == 1
-    assert len((gated.path / ".git/agentreview/judged").read_text().split()) == 4
+    assert len((gated.path / ".git/agentreview/judged").read_text().splitlines()) == 4
 
 
 def test_a_stale_record_neither_refuses_nor_passes_a_later_commit_without_verification(gated: Gated) -> None:
     leave_stale_record(gated)
     gated.stage({"a.py": "BAD\n"})
     code, output = gated.commit("--no-verify")
-    assert code == 0
+    assert code == 1
     assert CHANGED not in output
-    assert UNREVIEWED in output
+    assert REFUSED in output
+    assert gated.commit("--no-verify", **WHY)[0] == 0
 
 
 def test_a_stale_record_does_not_refuse_a_later_reviewed_commit(gated: Gated) -> None:
@@ -432,7 +523,7 @@ def test_the_record_is_used_up_also_when_the_editor_is_left_without_a_message(ga
     assert "agentreview" not in output
     assert (gated.path / ".git/agentreview/judged").read_text() == ""
     gated.stage({"a.py": "BAD\n"})
-    assert UNREVIEWED in gated.commit("--no-verify")[1]
+    assert REFUSED in gated.commit("--no-verify")[1]
 
 
 def test_two_commits_at_once_in_one_worktree_do_not_take_each_others_record(gated: Gated) -> None:
@@ -460,25 +551,98 @@ def test_amend_is_reviewed_and_a_reviewed_commit_is_amended_silently(gated: Gate
     assert gated.commit("--amend")[0] == 1
 
 
-def test_amending_a_commit_that_nobody_reviewed_is_said(gated: Gated) -> None:
-    """git tells of an amend only when the message comes from the old commit; pre-push and CI see the rest."""
+AMENDS = {
+    "the old message": ("--amend", "--no-edit"),
+    "another message": ("--amend", "-m", "y"),
+    "a beginning of the word": ("--am", "-m", "y"),
+    "another commit's message": ("-C", "HEAD", "--amend"),
+    "everything": ("-a", "--amend", "--no-edit"),
+}
+
+
+@pytest.mark.parametrize("way", AMENDS)
+def test_an_amended_commit_is_judged_as_a_whole(gated: Gated, way: str) -> None:
+    """What the replaced commit brought in is still there, also when nobody has seen it and nothing is added."""
     gated.stage({"a.py": "BAD\n"})
-    gated.commit("--no-verify")
-    gated.stage({"b.py": "BAD\n"})
-    gated.commit("--no-verify")
-    gated.stage({"a.py": "good\n", "b.py": "good\n"})
-    code, output = gated.try_git("commit", "-q", "--amend", "--no-edit")
-    assert (code, output.count("\n")) == (0, 1)
-    assert AMBIGUOUS in output
+    before = gated.unseen()
+    code, output = gated.try_git("commit", "-q", *AMENDS[way])
+    assert (code, gated.head()) == (1, before)
+    assert "BLOCKED" in output
+    gated.stage({"b.py": "good\n"})
+    assert gated.try_git("commit", "-q", *AMENDS[way])[0] == 1
+    gated.stage({"a.py": "good\n"})
+    assert gated.try_git("commit", "-q", *AMENDS[way]) == (0, "")
+
+
+def test_an_alias_that_amends_is_seen_through(gated: Gated) -> None:
+    gated.git("config", "alias.again", "commit -q --amend --no-edit")
+    gated.stage({"a.py": "BAD\n"})
+    gated.unseen()
+    assert gated.try_git("again")[0] == 1
+
+
+def test_an_amended_first_commit_is_judged_from_nothing(repo: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    repo.commit({"a.py": "BAD\n"})
+    gated = Gated(repo, tmp_path, monkeypatch)
+    assert gated.commit("--amend")[0] == 1
+    gated.stage({"a.py": "good\n"})
+    assert gated.commit("--amend") == (0, "")
+
+
+def test_an_amend_that_was_judged_before_passes_without_python(gated: Gated) -> None:
+    gated.stage({"a.py": "good\n"})
+    gated.commit()
+    gated.stage({"b.py": "good\n"})
+    assert gated.commit("--amend") == (0, "")
+    gated.runs()
+    for args in (("-m", "y"), ("--no-edit",)):
+        assert gated.try_git("commit", "-q", "--amend", *args) == (0, "")
+        assert gated.runs() == []
+
+
+def test_a_message_that_speaks_of_amending_amends_nothing(gated: Gated) -> None:
+    gated.stage({"a.py": "BAD\n"})
+    gated.unseen()
+    gated.stage({"b.py": "good\n"})
+    assert gated.try_git("commit", "-q", "-m", "--amend") == (0, "")
+    gated.stage({"b.py": "better\n"})
+    assert gated.try_git("commit", "-q", "-m", "do not use --amend here") == (0, "")
+
+
+def test_an_amend_without_verification_is_refused_unless_all_of_it_is_known(gated: Gated) -> None:
+    gated.stage({"a.py": "good\n"})
+    gated.commit()
+    assert gated.commit("--amend", "--no-verify", "-m", "only the message") == (0, "")
+    gated.stage({"b.py": "good\n"})
+    code, output = gated.commit("--amend", "--no-verify")
+    assert code == 1
+    assert REFUSED in output
+    assert gated.commit("--amend", "--no-verify", **WHY)[0] == 0
+    assert gated.commit("--amend", "--no-verify", "-m", "it is on record already") == (0, "")
+
+
+def test_where_nobody_can_see_the_command_line_the_message_of_the_old_commit_tells(gated: Gated) -> None:
+    """Pre-commit judged only what is added; git hands prepare-commit-msg the commit that is replaced."""
+    gated.stage({"a.py": "BAD\n"})
+    gated.unseen()
+    gated.stage({"b.py": "good\n"})
+    base, tree = gated.git("rev-parse", "HEAD^{tree}").strip(), gated.git("write-tree").strip()
+    state = gated.path / ".git/agentreview"
+    state.mkdir()
+    (state / "judged").write_text(f"{base}\n{tree}\npass\n{os.getpid()}\n")
+    hook = [gated.path / ".git/hooks/prepare-commit-msg", ".git/COMMIT_EDITMSG", "commit", "HEAD"]
+    done = subprocess.run(hook, cwd=gated.path, capture_output=True, check=False)
+    assert done.returncode == 1
+    assert b"BLOCKED" in done.stderr
 
 
 def diverge(gated: Gated, theirs: dict[str, str], ours: dict[str, str]) -> None:
     gated.git("checkout", "-q", "-b", "side")
     gated.stage(theirs)
-    gated.git("commit", "-q", "--no-verify", "-m", "theirs")
+    gated.unseen()
     gated.git("checkout", "-q", "main")
     gated.stage(ours)
-    gated.git("commit", "-q", "--no-verify", "-m", "ours")
+    gated.unseen()
     gated.runs()
 
 
@@ -528,12 +692,43 @@ def test_squash_merges_are_reviewed(gated: Gated) -> None:
 def test_rebase_cherry_pick_and_revert_are_not_stopped_half_way(gated: Gated) -> None:
     diverge(gated, {"s.py": "BAD\n"}, {"m.py": "m\n"})
     assert gated.try_git("cherry-pick", "side")[0] == 0
-    assert gated.try_git("revert", "--no-edit", "HEAD")[0] == 0
+    code, output = gated.try_git("revert", "--no-edit", "HEAD")
+    assert code == 0
+    assert REFUSED not in output
     gated.git("checkout", "-q", "side")
     gated.runs()
     code, output = gated.try_git("rebase", "-q", "main")
     assert (code, gated.runs()) == (0, [])
     assert "agentreview" not in output
+
+
+def test_rewording_squashing_and_picking_on_in_a_rebase_are_not_stopped_half_way(gated: Gated) -> None:
+    base = gated.head()
+    for name in ("one", "two", "three"):
+        gated.stage({f"{name}.py": "BAD\n"})
+        gated.unseen()
+    for edit in ("s/^pick/reword/", "2s/^pick/fixup/", "2s/^pick/squash/"):
+        env = {"GIT_SEQUENCE_EDITOR": f"sed -i '{edit}'", "GIT_EDITOR": "true"}
+        code, output = gated.try_git("rebase", "-q", "-i", base, **env)
+        assert code == 0, output
+    gated.git("format-patch", "-q", "-o", "patches", base)
+    gated.git("reset", "-q", "--hard", base)
+    assert gated.try_git("am", "-q", *map(str, sorted((gated.path / "patches").glob("*.patch"))))[0] == 0
+
+
+def test_a_pick_that_stopped_at_a_conflict_is_reviewed_when_it_goes_on_and_not_refused_without(gated: Gated) -> None:
+    diverge(gated, {"a.py": "theirs\n"}, {"a.py": "ours\n"})
+    assert gated.try_git("cherry-pick", "side")[0] != 0
+    gated.stage({"a.py": "BAD\n"})
+    assert gated.commit()[0] == 1
+    assert gated.commit("--no-verify")[0] == 0, "settled when it is pushed, and in CI"
+
+
+def test_a_merge_without_verification_is_said_and_not_refused(gated: Gated) -> None:
+    diverge(gated, {"s.py": "BAD\n"}, {"m.py": "m\n"})
+    code, output = gated.try_git("merge", "-q", "--no-edit", "--no-verify", "side")
+    assert code == 0
+    assert f"this merge {LATER}" in output
 
 
 def test_a_rebase_is_silent_and_leaves_an_earlier_record_alone(gated: Gated) -> None:
@@ -599,7 +794,7 @@ def test_an_interrupted_look_up_leaves_nothing_behind(gated: Gated, tmp_path: Pa
         time.sleep(0.02)
     hook.send_signal(signal.SIGTERM)
     assert hook.wait() == 143
-    assert sorted(path.name for path in state.iterdir()) == ["judged", "verdicts"]
+    assert sorted(path.name for path in state.iterdir()) == LEFT
 
 
 # ---- push
@@ -621,19 +816,101 @@ def pushed(gated: Gated) -> list[tuple[str, ...]]:
 
 def unreviewed_commit(gated: Gated, files: dict[str, str]) -> str:
     gated.stage(files)
-    gated.git("commit", "-q", "--no-verify", "-m", "x")
-    return gated.head()
+    return gated.unseen()
 
 
-def test_a_push_reviews_what_the_remote_does_not_have(gated: Gated, remote: str) -> None:
+def push(gated: Gated, *args: str, **env: str) -> tuple[int, str]:
+    return gated.try_git("push", "-q", "origin", *(args or ("main",)), **env)
+
+
+def test_a_push_reviews_every_commit_that_the_remote_does_not_have(gated: Gated, remote: str) -> None:
     base = gated.head()
     head = unreviewed_commit(gated, {"a.py": "BAD\n"})
-    code, output = gated.try_git("push", "-q", "origin", "main")
+    code, output = push(gated)
     assert (code, pushed(gated)) == (1, [(base, head)])
     assert "BLOCKED" in output
-    fixed = unreviewed_commit(gated, {"a.py": "good\n"})
-    assert gated.try_git("push", "-q", "origin", "main")[0] == 0
-    assert pushed(gated) == [(base, fixed)]
+    assert f"commit {head[:12]}:" in output
+
+
+def test_what_was_reviewed_when_it_was_committed_is_pushed_without_a_word(gated: Gated, remote: str) -> None:
+    for text in ("good", "better"):
+        gated.stage({"a.py": f"{text}\n"})
+        gated.commit()
+    assert push(gated) == (0, "")
+    assert pushed(gated) == []
+    assert gated.git("ls-tree", "-r", "--name-only", "refs/agentreview/receipts").count(".json") == 2
+
+
+def test_only_what_has_no_receipt_is_reviewed(gated: Gated, remote: str) -> None:
+    gated.stage({"a.py": "good\n"})
+    gated.commit()
+    parent = gated.head()
+    head = unreviewed_commit(gated, {"b.py": "good\n"})
+    code, output = push(gated)
+    assert (code, pushed(gated)) == (0, [(parent, head)])
+    assert output == "agentreview: 2 commits pushed, 1 reviewed now\n"
+    gated.git("--git-dir", remote, "update-ref", "-d", "refs/heads/main")
+    gated.git("update-ref", "-d", "refs/remotes/origin/main")
+    push(gated)
+    assert (parent, head) not in pushed(gated), "now it has a receipt"
+
+
+def test_a_finding_that_a_later_commit_takes_away_does_not_hold_the_push_up(gated: Gated, remote: str) -> None:
+    bad = unreviewed_commit(gated, {"a.py": "BAD\n"})
+    unreviewed_commit(gated, {"a.py": "good\n"})
+    code, output = push(gated)
+    assert code == 0
+    assert f"commit {bad[:12]} has findings, which a later commit of this push takes away" in output
+
+
+def test_a_credential_stays_in_the_history_and_holds_it_up_also_when_it_is_taken_away(
+    gated: Gated, remote: str
+) -> None:
+    unreviewed_commit(gated, {"secret.py": "BAD\n"})
+    unreviewed_commit(gated, {"secret.py": "good\n"})
+    assert push(gated)[0] == 1
+
+
+def test_a_rebase_that_touched_none_of_the_files_carries_the_reviews_over(gated: Gated, remote: str) -> None:
+    gated.git("checkout", "-q", "-b", "side")
+    gated.stage({"s.py": "good\n"})
+    gated.commit()
+    gated.git("checkout", "-q", "main")
+    gated.stage({"m.py": "good\n"})
+    gated.commit()
+    gated.git("checkout", "-q", "side")
+    gated.git("rebase", "-q", "main")
+    code, output = push(gated, "side")
+    assert (code, pushed(gated)) == (0, [])
+    assert output == "agentreview: 2 commits pushed, 1 carried over from before a rebase\n"
+
+
+def test_what_a_rebase_changed_is_reviewed_again(gated: Gated, remote: str) -> None:
+    lines = [f"line {number}\n" for number in range(30)]
+    gated.stage({"a.py": "".join(lines)})
+    gated.commit()
+    gated.git("checkout", "-q", "-b", "side")
+    gated.stage({"a.py": "".join(["good\n", *lines])})
+    gated.commit()
+    gated.git("checkout", "-q", "main")
+    gated.stage({"a.py": "".join([*lines, "more\n"])})
+    gated.commit()
+    gated.git("checkout", "-q", "side")
+    gated.git("rebase", "-q", "main")
+    assert push(gated, "side")[0] == 0
+    assert pushed(gated) == [(gated.git("rev-parse", "main").strip(), gated.head())]
+
+
+def test_a_commit_that_a_person_let_through_is_shown_with_the_reason_and_not_held_up(gated: Gated, remote: str) -> None:
+    gated.stage({"a.py": "BAD\n"})
+    gated.commit("--no-verify", **WHY)
+    gated.stage({"b.py": "good\n"})
+    gated.commit()
+    unreviewed_commit(gated, {"c.py": "good\n"})
+    code, output = push(gated)
+    assert code == 0
+    said = f"was not reviewed: Dana Reyes <dana@clinic.example> let it through: {WHY['AGENTREVIEW_BYPASS']}; CI fails"
+    assert said in output
 
 
 def test_every_ref_of_a_push_is_reviewed(gated: Gated, remote: str) -> None:
@@ -642,31 +919,68 @@ def test_every_ref_of_a_push_is_reviewed(gated: Gated, remote: str) -> None:
     one = unreviewed_commit(gated, {"one": "1"})
     gated.git("checkout", "-q", "-b", "two", "main")
     two = unreviewed_commit(gated, {"two": "BAD"})
-    assert gated.try_git("push", "-q", "origin", "one", "two")[0] == 1
+    assert push(gated, "one", "two")[0] == 1
     assert sorted(pushed(gated)) == sorted([(base, one), (base, two)])
 
 
+def test_many_refs_over_the_same_commits_cost_one_review(gated: Gated, remote: str) -> None:
+    base = gated.head()
+    head = unreviewed_commit(gated, {"a.py": "good\n"})
+    names = [f"b{number}" for number in range(30)]
+    for name in names:
+        gated.git("branch", name)
+    assert push(gated, "main", *names)[0] == 0
+    assert pushed(gated) == [(base, head)]
+
+
 def test_a_new_branch_without_new_commits_and_a_deletion_need_no_review(gated: Gated, remote: str) -> None:
-    assert gated.try_git("push", "-q", "origin", "main:copy")[0] == 0
-    assert gated.try_git("push", "-q", "origin", ":copy")[0] == 0
+    assert push(gated, "main:copy") == (0, "")
+    unreviewed_commit(gated, {"a.py": "BAD\n"})
+    assert push(gated, ":copy") == (0, "")
     assert pushed(gated) == []
+
+
+def test_a_deletion_beside_a_bad_branch_does_not_hide_it(gated: Gated, remote: str) -> None:
+    push(gated, "main:copy")
+    unreviewed_commit(gated, {"a.py": "BAD\n"})
+    assert push(gated, ":copy", "main")[0] == 1
 
 
 def test_a_first_push_is_reviewed_from_the_beginning(gated: Gated, make_repo: Any) -> None:
     bare = make_repo("empty.git", "--bare")
+    first = gated.head()
     head = unreviewed_commit(gated, {"a.py": "BAD\n"})
     assert gated.try_git("push", "-q", str(bare.path), "main")[0] == 1
-    assert pushed(gated) == [("4b825dc642cb6eb9a060e54bf8d69288fbee4904", head)]
+    empty = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+    assert pushed(gated) == [(empty, first), (first, head), (empty, head)]
+
+
+def test_more_commits_than_are_looked_at_one_by_one_are_one_change(gated: Gated, remote: str) -> None:
+    base = gated.head()
+    for number in range(41):
+        gated.write({"a.py": f"{number}\n"})
+        gated.git("-c", "core.hooksPath=/dev/null", "commit", "-q", "-am", "x")
+    code, output = push(gated)
+    assert (code, pushed(gated)) == (0, [(base, gated.head())])
+    assert "41 commits have no receipt: reviewed as one change" in output
+
+
+def test_the_commits_of_a_merged_branch_are_pushed_too_and_reviewed(gated: Gated, remote: str) -> None:
+    diverge(gated, {"s.py": "BAD\n"}, {"m.py": "m\n"})
+    gated.git("-c", "core.hooksPath=/dev/null", "merge", "-q", "--no-edit", "side")
+    code, output = push(gated)
+    assert code == 1
+    assert f"commit {gated.git('rev-parse', 'side')[:12]}:" in output
 
 
 def test_a_forced_push_is_reviewed_from_where_it_departs(gated: Gated, remote: str) -> None:
     base = gated.head()
     unreviewed_commit(gated, {"a.py": "one\n"})
-    gated.try_git("push", "-q", "origin", "main")
+    push(gated)
     gated.git("reset", "-q", "--hard", "HEAD^")
     head = unreviewed_commit(gated, {"a.py": "two\n"})
     pushed(gated)
-    assert gated.try_git("push", "-q", "--force", "origin", "main")[0] == 0
+    assert push(gated, "--force", "main")[0] == 0
     assert pushed(gated) == [(base, head)]
 
 
@@ -674,8 +988,30 @@ def test_an_annotated_tag_is_reviewed_as_its_commit(gated: Gated, remote: str) -
     base = gated.head()
     head = unreviewed_commit(gated, {"a.py": "BAD\n"})
     gated.git("tag", "-a", "-m", "v1", "v1")
-    assert gated.try_git("push", "-q", "origin", "v1", "main")[0] == 1
+    assert push(gated, "v1", "main")[0] == 1
     assert pushed(gated) == [(base, head)]
+
+
+def test_receipts_go_along_where_the_configuration_says_so(gated: Gated, remote: str) -> None:
+    gated.stage({"a.py": "good\n"})
+    gated.commit()
+    push(gated)
+    listed = lambda: gated.git("ls-remote", "origin", "refs/agentreview/*")  # noqa: E731
+    assert listed() == ""
+    gated.stage({"agentreview.toml": '[receipts]\npush = "with-commits"\n'})
+    gated.commit()
+    assert push(gated) == (0, "")
+    assert listed().split()[0] == gated.git("rev-parse", "refs/agentreview/receipts").strip()
+
+
+def test_receipts_that_cannot_be_pushed_hold_no_push_up(gated: Gated, remote: str) -> None:
+    gated.stage({"agentreview.toml": '[receipts]\npush = "with-commits"\n'})
+    gated.commit()
+    (Path(remote) / "hooks/pre-receive").write_text("#!/bin/sh\ngrep -q agentreview && exit 1\nexit 0\n")
+    (Path(remote) / "hooks/pre-receive").chmod(0o755)
+    code, output = push(gated)
+    assert code == 0
+    assert "git push origin refs/agentreview/receipts failed" in output
 
 
 def test_what_is_no_commit_is_not_pushed_as_if_it_had_been_reviewed(gated: Gated, remote: str) -> None:

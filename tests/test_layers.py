@@ -37,7 +37,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("compute", "history", "issuing"),
     ("background",),
     ("review",),
-    ("ci",),
+    ("ci", "bypass", "pushed"),
     ("install",),
     ("hook", "doctor", "init", "demo", "explain", "learn"),
     ("commands",),

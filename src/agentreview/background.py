@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from agentreview.errors import AgentReviewError, IncompleteError
 
 if TYPE_CHECKING:
-    from agentreview.model import Snapshot, Verdict
+    from agentreview.model import Finding, Snapshot, Verdict
     from agentreview.policies.around import Trees
 
 _SIZE = struct.Struct(">Q")
@@ -58,20 +58,21 @@ class Reviewer:
     def verdict(
         self, snapshot: Snapshot, files: Files, progress: Progress | None = None, trees: Trees | None = None, *,
         today: str, accepted: Mapping[str, str] | None = None, packs: Collection[str] | None = None,
+        known: Sequence[Finding] = (),
     ) -> Verdict:  # fmt: skip
         """Return the verdict of a snapshot under the configuration in ``files`` (path -> content).
 
         ``trees`` answers the child when it asks for other files of the reviewed trees; ``today`` and ``accepted`` are
-        the terms of waivers; ``packs`` limits who is asked.
+        the terms of waivers; ``packs`` limits who is asked; ``known`` are findings that no policy makes.
 
         Raises what the review raises (ConfigError …), and IncompleteError when the child died.
         """
         if not self.pid:
             from agentreview.compute import compute
 
-            return compute(snapshot, files, progress, trees, today=today, accepted=accepted, packs=packs)
+            return compute(snapshot, files, progress, trees, today=today, accepted=accepted, packs=packs, known=known)
         try:
-            terms = {"today": today, "accepted": accepted, "packs": packs}
+            terms = {"today": today, "accepted": accepted, "packs": packs, "known": known}
             _send(self.to_child, (snapshot, dict(files), progress is not None, trees is not None, terms))
             while (message := _receive(self.from_child)) is not None:
                 kind, value = message

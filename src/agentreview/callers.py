@@ -10,6 +10,8 @@ from collections.abc import Iterator
 
 STAGES = ("pre-commit", "pre-merge-commit", "prepare-commit-msg", "pre-push")
 MAX_ANCESTORS = 8
+_GIT_OPTIONS = frozenset({"-C", "-c", "--git-dir", "--work-tree", "--namespace", "--config-env", "--super-prefix"})
+_COMMIT_OPTIONS = frozenset({"-m", "--message", "-F", "--file", "-t", "--template", "--author", "--date", "--trailer"})
 
 
 def framework_stage(args: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
@@ -46,6 +48,41 @@ def _framework_command() -> dict[str, str]:
         pairs = ((word.partition("="), following) for word, following in zip(words, [*words[1:], ""], strict=True))
         return {key: value if equals else following for (key, equals, value), following in pairs}
     return {}
+
+
+def committing_command() -> tuple[str, ...]:
+    """Return git's words after its own options, ``("commit", "--amend")``; empty when the system does not tell."""
+    words = _arguments(committing_process())
+    if words and words[-1] == "":
+        words.pop()
+    if not words:
+        return ()
+    name = os.path.basename(words[0])  # noqa: PTH119
+    if name.startswith("git-"):
+        return (name.removeprefix("git-"), *words[1:])
+    if name != "git":
+        return ()
+    rest = iter(words[1:])
+    for word in rest:
+        if not word.startswith("-"):
+            return (word, *rest)
+        if word in _GIT_OPTIONS:
+            next(rest, "")
+    return ()
+
+
+def amends(command: tuple[str, ...]) -> bool:
+    """Whether a git command is ``commit --amend``, or any beginning of that word that git understands."""
+    if command[:1] != ("commit",):
+        return False
+    previous = ""
+    for word in command[1:]:
+        if word == "--":
+            return False
+        if len(word) > 3 and "--amend".startswith(word) and previous not in _COMMIT_OPTIONS:
+            return True
+        previous = word
+    return False
 
 
 def committing_process() -> int:

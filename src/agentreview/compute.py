@@ -53,12 +53,12 @@ def warm() -> None:
 
 def compute(
     snapshot: Snapshot, files: Mapping[str, bytes], progress: Progress | None = None, trees: Trees | None = None, *,
-    today: str, accepted: Mapping[str, str] | None = None, packs: Collection[str] | None = None,
+    today: str, accepted: Mapping[str, str] | None = None, packs: Collection[str] | None = None, known: Iterable[Finding] = (),
 ) -> Verdict:  # fmt: skip
     """Review under the configuration and the waivers in ``files`` (path -> content). ConfigError for a mistake there.
 
     ``today`` (ISO, UTC) decides which waivers have expired; ``accepted``: :class:`agentreview.waivers.Terms`; ``packs``: only
-    these are asked, and the others are said to be left out.
+    these are asked, and the others are said to be left out. ``known`` are findings that no policy makes; waivers apply to them.
     """
     loaded = load_with(files, examine_in_workers)
     config = load_config(files.get, known_policies=loaded.catalogue.ids())
@@ -74,6 +74,7 @@ def compute(
         waiver_file=files.get(WAIVERS_NAME),
         packs=packs,
         loaded=loaded,
+        known=known,
     )
 
 
@@ -96,7 +97,7 @@ def _guard(snapshot: Snapshot, files: Mapping[str, bytes], config: Config) -> Co
 def review_snapshot(
     snapshot: Snapshot, config: Config, progress: Progress | None = None, *, guard: Config | None = None, trees: Trees | None = None,
     terms: waivers.Terms = _NO_TERMS, waiver_file: bytes | None = None, packs: Collection[str] | None = None,
-    loaded: Loaded | None = None,
+    loaded: Loaded | None = None, known: Iterable[Finding] = (),
 ) -> Verdict:  # fmt: skip
     """Compute the verdict of a snapshot: policies, anchoring, waivers, triage.
 
@@ -117,6 +118,7 @@ def review_snapshot(
     rules = {p.id: p.rule for p in catalogue.policies}
     shown = [c for c in reviewed.claims if c.touched]
     findings, unanchored = _anchored(snapshot, shown, rules)
+    findings += known
     unread = {s.path for s in reviewed.skipped} | {path for path, _ in reviewed.failed}
     files = replace(files, looked_at=frozenset(files.looked_at) - unread)
     inline = [w for change in snapshot.changes for w in waivers.find(change)]
@@ -130,15 +132,15 @@ def review_snapshot(
     settled = order(settle(f, engine.guard if f.rule in guards else config) for f in waived)
     failed = [f"{path}: {reason}" for path, reason in (*reviewed.failed, *unanchored)]
     runs = []
-    known = sorted((*(p.id for p in whole.policies), *(name for name, _ in loaded.unchecked)))
-    for pack in sorted({name.partition(".")[0] for name in known}):
+    ids_known = sorted((*(p.id for p in whole.policies), *(name for name, _ in loaded.unchecked)))
+    for pack in sorted({name.partition(".")[0] for name in ids_known}):
         agent = f"policy:{pack}"
         if packs is not None and pack not in packs:
             runs.append(
                 AgentRun(agent=agent, digest=whole.digest, outcome=Outcome.SKIPPED, required=False, reason=ELSEWHERE)
             )
             continue
-        ids = tuple(name for name in known if name.startswith(f"{pack}.") and config.level(name) is not Level.OFF)
+        ids = tuple(name for name in ids_known if name.startswith(f"{pack}.") and config.level(name) is not Level.OFF)
         untold = [*failed, *(f"{name}: {reason}" for name, reason in loaded.unchecked if name in ids)]
         outcome = Outcome.FAILED if untold and ids else Outcome.COMPLETED if ids else Outcome.OFF
         reason = "; ".join(untold) if untold and ids else "" if ids else f"switched off in {config.path}"
@@ -150,7 +152,7 @@ def review_snapshot(
     used = {f.rule for f in settled}
     return Verdict(
         decision=decide(settled, runs), base=snapshot.base, tree=snapshot.tree, findings=settled, runs=tuple(runs), skipped=_described(reviewed.skipped),
-        rules=tuple(rules[r] for r in sorted(used)), notes=(*loaded.notes, *applied.notes, *_unsettled((f for f in settled if f.rule not in guards), config, catalogue), *_elsewhere(len(reviewed.claims) - len(shown))), files=reviewed.files,
+        rules=tuple(rules[r] for r in sorted(used & rules.keys())), notes=(*loaded.notes, *applied.notes, *_unsettled((f for f in settled if f.rule not in guards), config, catalogue), *_elsewhere(len(reviewed.claims) - len(shown))), files=reviewed.files,
         until=applied.until, configuration=config.digest, configured_in=config.path or "",
         worktree=snapshot.worktree, branch=snapshot.branch, source=snapshot.source, seconds=round(time.perf_counter() - started, 3),
     )  # fmt: skip

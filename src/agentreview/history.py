@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from enum import Enum
 
 from agentreview import git, ledger
+from agentreview.canonical import digest
 from agentreview.errors import IncompleteError
 from agentreview.git import Repository, shown, text
-from agentreview.model import Decision
+from agentreview.model import Confidence, Decision, Finding, Hit, Origin, Rule, Severity, Status
 from agentreview.receipts import UNREVIEWED, Entry, Receipt, content_key
+from agentreview.reporters.summary import count
 from agentreview.snapshot import empty_tree
 
 _RAW = ("diff-tree", "--stdin", "-r", "-z", "--raw", "--no-abbrev", "--no-renames", "--ignore-submodules=none")
@@ -172,3 +174,37 @@ def settled(
         )
         found.append(Settled(base=base, tree=tree, key=key, standing=standing, receipt=receipt))
     return tuple(found)
+
+
+BYPASSED = Rule(
+    id="conduct.review-bypassed",
+    title="Every change is reviewed, or somebody answers for letting it through",
+    severity=Severity.HIGH,
+    pack="conduct",
+    why="A commit was let through without a review, by a person who said why. Whether that is acceptable is not theirs alone to say.",
+    fix="Have the change looked at, and let an approver accept the bypass: agentreview waive, in a commit that the approver signs.",
+    cwe=("CWE-693",),
+    references=("SOC 2 CC8.1",),
+)
+
+
+def bypasses(repo: Repository, base: str, head: str, *, today: str) -> tuple[Finding, ...]:
+    """Return a finding for each change between two commits that has a receipt of a bypass and none of a review.
+
+    It is named by the content of the change, so that a waiver of it survives a rebase.
+    """
+    listed = commits(repo, head, f"^{base}")
+    found: dict[str, Finding] = {}
+    for one, state in zip(listed, settled(repo, [(c.base, c.tree) for c in listed], today=today), strict=True):
+        if state.standing is not Standing.BYPASSED or state.receipt is None:
+            continue
+        receipt = state.receipt
+        name = digest({"rule": BYPASSED.id, "change": state.key}, size=10)
+        found[name] = Finding(
+            fingerprint=name, rule=BYPASSED.id, title=BYPASSED.title, severity=BYPASSED.severity, confidence=Confidence.HIGH,
+            hit=Hit.VIOLATION, origin=Origin.INTRODUCED, status=Status.ADVISORY, agent="policy:conduct", unit="", excerpt="",
+            path=next((e.path for e in receipt.entries if e.new_mode != "000000"), receipt.entries[0].path), start_line=1, end_line=1,
+            message=f"commit {one.oid[:12]} ({count(len(receipt.entries), 'file')}) was not reviewed: {receipt.person} let it through: {receipt.bypass}",
+            why=BYPASSED.why, fix=BYPASSED.fix, cwe=BYPASSED.cwe, references=BYPASSED.references,
+        )  # fmt: skip
+    return tuple(found.values())

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from .callers import STAGES, committing_process, framework_stage
+from .callers import STAGES, amends, committing_command, committing_process, framework_stage
 from .console import guarded, say, write
 from .errors import ExitCode, IncompleteError, UsageError
 from .model import Decision
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from .store import Store
 
 IN_PROGRESS = ("rebase-merge", "rebase-apply", "CHERRY_PICK_HEAD", "REVERT_HEAD")
-OWN_REFS = "refs/agentreview/"  # receipts: not code
 MAX_LISTED = 5
 
 _EXIT = {Decision.PASS: ExitCode.PASS, Decision.BLOCK: ExitCode.BLOCKED, Decision.INCOMPLETE: ExitCode.INCOMPLETE}
@@ -45,7 +44,7 @@ def _run(name: str, args: tuple[str, ...], reviewer: Reviewer | None) -> int:
         return _pre_commit(reviewer, record=name != "manual")
     repo = open_repository()
     if name == "range":
-        return _judge_ranges(repo, [_framework_range(repo)])
+        return _push_of_framework(repo)
     if name == "pre-push":
         return _pre_push(repo, args)
     if name == "prepare-commit-msg":
@@ -61,12 +60,16 @@ def _pre_commit(started: Reviewer | None, *, record: bool) -> int:
         from .review import judge_index
 
         repo = open_repository()
-        verdict = judge_index(repo, reviewer=reviewer)
+        # During a rebase git amends by itself, to reword: what that is about is settled when it is pushed.
+        amend = record and amends(committing_command()) and not _under_way(repo, ("rebase-merge", "rebase-apply"))
+        verdict = judge_index(repo, reviewer=reviewer, amend=amend)
     _show(verdict)
     if record:
         store = _store(repo)
         if verdict.decision is Decision.PASS:
-            warning = store.write_judged(verdict.base, verdict.tree, Decision.PASS.value, committing_process())
+            warning = store.write_judged(
+                verdict.base, verdict.tree, Decision.PASS.value, committing_process(), amend=amend
+            )
             if warning:
                 say(warning)
         else:
@@ -77,12 +80,18 @@ def _pre_commit(started: Reviewer | None, *, record: bool) -> int:
 
 
 def _prepare_commit_msg(repo: Repository, args: tuple[str, ...]) -> int:
-    """Compare the tree with the one that was judged for this commit. Refuses only when it is another one."""
-    from .snapshot import base_tree, staged_tree
+    """Refuse another tree than the one that was judged for this commit, and a commit that nothing judged.
+
+    Not while git itself goes on with something: what comes of a rebase, cherry-pick, revert or merge is settled when it
+    is pushed, and in CI, because a refusal would strand it half way.
+    """
+    from .snapshot import base_tree, parent_tree, staged_tree
 
     store = _store(repo)
     record = store.read_judged()
     judged = record is not None and record.process == committing_process() and record.decision == Decision.PASS.value
+    command = committing_command()
+    replaces = args[1:3] == ("commit", "HEAD")  # the message is that of the commit which an amend replaces
     if record is not None and judged:
         store.clear_judged()
         tree = staged_tree(repo)
@@ -90,29 +99,63 @@ def _prepare_commit_msg(repo: Repository, args: tuple[str, ...]) -> int:
             changed = ", ".join(_changed(repo, record.tree, tree))
             say(f"the index changed during the review: {changed}. Nothing was committed; run git commit again")
             return ExitCode.BLOCKED
-    if any(os.path.exists(f"{repo.git_dir}/{state}") for state in IN_PROGRESS):  # noqa: PTH110
-        return ExitCode.PASS  # git runs no pre-commit for these, and a refusal would strand them half way
-    base, tree = base_tree(repo), staged_tree(repo)
-    if not judged and base != tree and not _passed(store, base, tree):
-        say("this commit was not reviewed here (--no-verify, or pre-commit is not installed); CI will review it")
-    elif args[1:3] == ("commit", "HEAD") and not _amended_passed(repo, store, base, tree):
-        say("only what the amend adds was reviewed: the amended commit was not; all of it: agentreview --commit HEAD")
-    return ExitCode.PASS
+        if record.amend or not replaces:
+            return ExitCode.PASS
+    if _under_way(repo, IN_PROGRESS):
+        return ExitCode.PASS
+    amend = replaces or amends(command)
+    base, tree = parent_tree(repo) if amend else base_tree(repo), staged_tree(repo)
+    if base == tree or _known(repo, store, base, tree):
+        return ExitCode.PASS
+    if command[:1] not in {(), ("commit",)} or _under_way(repo, ("MERGE_HEAD",)):
+        say(f"this {command[0] if command else 'commit'} was not reviewed here: it is when it is pushed, and in CI")
+        return ExitCode.PASS
+    if judged or not store.recordable():  # only what an amend adds was judged, or nobody can tell what was
+        return _judge_now(repo, amend=amend)
+    return _bypass(repo, store, base, tree)
 
 
-def _passed(store: Store, base: str, tree: str) -> bool:
+def _under_way(repo: Repository, states: Sequence[str]) -> bool:
+    return any(os.path.exists(f"{repo.git_dir}/{state}") for state in states)  # noqa: PTH110
+
+
+def _known(repo: Repository, store: Store, base: str, tree: str) -> bool:
+    """Whether this change passed before, here or as another commit, or somebody has said why it goes without."""
     from .version import engine_version
 
     found = store.load(base, tree, engine_version())
-    return found is not None and found[0] == Decision.PASS.value
+    if found is not None and found[0] == Decision.PASS.value:
+        return True
+    from .history import Standing, settled
+    from .review import utc_date
+
+    (state,) = settled(repo, [(base, tree)], today=utc_date())
+    return state.standing is Standing.BYPASSED or (found is None and state.standing is not Standing.MISSING)
 
 
-def _amended_passed(repo: Repository, store: Store, replaced: str, tree: str) -> bool:
-    """Whether the replaced commit, or the whole of its replacement, passed against the parent."""
-    from .snapshot import empty_tree
+def _judge_now(repo: Repository, *, amend: bool) -> int:
+    from .review import judge_index
 
-    parent = _git_line(repo, "rev-parse", "--verify", "--quiet", "HEAD^1^{tree}") or empty_tree(repo)
-    return parent in {replaced, tree} or _passed(store, parent, replaced) or _passed(store, parent, tree)
+    verdict = judge_index(repo, amend=amend)
+    _show(verdict)
+    return _EXIT[verdict.decision]
+
+
+def _bypass(repo: Repository, store: Store, base: str, tree: str) -> int:
+    """Refuse a commit that went around the review, unless a person says why: then that is written down."""
+    from .bypass import VARIABLE, record, stated_reason
+
+    reason = stated_reason(os.environ.get(VARIABLE))
+    if reason is None:
+        say(
+            "this commit was not reviewed (--no-verify, or the pre-commit hook is missing): refused. Commit without"
+            f" --no-verify; a person who has to go around the gate says why: {VARIABLE}='the reason' git commit"
+            " --no-verify, which is recorded, and CI fails until it is waived"
+        )
+        return ExitCode.BLOCKED
+    record(repo, store, base, tree, reason)
+    say(f"not reviewed, and recorded: {reason}; CI fails until that is waived")
+    return ExitCode.PASS
 
 
 def _changed(repo: Repository, before: str, after: str) -> Iterator[str]:
@@ -130,63 +173,30 @@ def _changed(repo: Repository, before: str, after: str) -> Iterator[str]:
 
 
 def _pre_push(repo: Repository, args: tuple[str, ...]) -> int:
-    """Review what each pushed ref has and the remote has not. The lines are git's: local ref, oid, remote ref, oid."""
+    """Settle every commit that a pushed ref has and the remote has not. The lines are git's."""
+    from .pushed import receipts_along, settle, span_of, updates
+
     remote = args[0] if args else ""
     if sys.stdin is None or sys.stdin.isatty():
         fix = "To review a range by hand: agentreview --range BASE..HEAD"
         raise UsageError("pre-push reads git's list of refs from standard input", fix=fix)
-    ranges: list[tuple[str, str] | None] = []
-    for line in sys.stdin.buffer.read().decode("utf-8", "surrogateescape").split("\n")[:-1]:
-        fields = line.rsplit(" ", 3)
-        if len(fields) != 4:
-            raise IncompleteError("git's list of pushed refs cannot be read", fix="Push again; see agentreview doctor")
-        _, local, remote_ref, known = fields
-        if not local.strip("0") or remote_ref.startswith(OWN_REFS):
-            continue  # a deletion brings no code
-        ranges.append(_new_on_remote(repo, remote, local, known))
-    return _judge_ranges(repo, ranges)
+    found = updates(sys.stdin.buffer.read().decode("utf-8", "surrogateescape"))
+    code = settle(repo, [span_of(repo, remote, update) for update in found])
+    if found and code is ExitCode.PASS:
+        receipts_along(repo, remote, found[0])
+    return code
 
 
-def _new_on_remote(repo: Repository, remote: str, local: str, known: str) -> tuple[str, str] | None:
-    """Find the (base, head) that covers what the remote has not, or None when it has everything."""
-    from .git import run
-    from .snapshot import empty_tree
+def _push_of_framework(repo: Repository) -> int:
+    """Settle the range a hook framework announces: the first ref of a push, all it tells of."""
+    from .pushed import settle
 
-    head = _git_line(repo, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{local}^{{commit}}")
-    if not head:
-        fix = "Push it with --no-verify if that is intended"
-        raise IncompleteError(f"{local[:12]} is pushed, but is not a commit", fix=fix)
-    there = known if known.strip("0") else ""
-    if there and _git_line(repo, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{there}^{{commit}}"):
-        base = _git_line(repo, "merge-base", there, head)
-        if base:
-            return None if base == head else (base, head)
-    # A new branch, or one that somebody else moved: leave out what any branch of that remote is known to have.
-    tracked = remote and _git_line(repo, "for-each-ref", "--count=1", f"refs/remotes/{remote}/")
-    refs = f"--remotes={remote}" if tracked else "--remotes"
-    listed = run(repo, "rev-list", "--boundary", head, "--not", refs).decode("ascii").split()
-    if all(oid.startswith("-") for oid in listed):
-        return None
-    boundary = [oid[1:] for oid in listed if oid.startswith("-")]
-    base = _git_line(repo, "merge-base", head, *boundary[:200]) if boundary else ""
-    return base or empty_tree(repo), head
+    return settle(repo, [_framework_range(repo)])
 
 
-def _judge_ranges(repo: Repository, ranges: Sequence[tuple[str, str] | None]) -> int:
-    from .review import judge_range
-
-    worst = ExitCode.PASS
-    for base, head in dict.fromkeys(item for item in ranges if item):
-        verdict = judge_range(repo, base, head)
-        _show(verdict)
-        code = _EXIT[verdict.decision]
-        if code is ExitCode.BLOCKED or worst is ExitCode.PASS:
-            worst = code
-    return worst
-
-
-def _framework_range(repo: Repository) -> tuple[str, str] | None:
+def _framework_range(repo: Repository) -> tuple[str, tuple[str, ...]]:
     """Read the range a hook framework announces in the environment; raises when it is not complete."""
+    from .pushed import Update, span_of
     from .snapshot import resolve
 
     before, after = os.environ.get("PRE_COMMIT_FROM_REF"), os.environ.get("PRE_COMMIT_TO_REF")
@@ -195,8 +205,9 @@ def _framework_range(repo: Repository) -> tuple[str, str] | None:
         base = _git_line(repo, "merge-base", resolve(repo, before, "commit"), head)
         if not base:
             raise IncompleteError("the ends of the range have no common history here", fix="Run git fetch --unshallow")
-        return base, head
-    return _new_on_remote(repo, os.environ.get("PRE_COMMIT_REMOTE_NAME", ""), head, "")
+        return head, (f"^{base}",)
+    update = Update(local=head, remote_ref=os.environ.get("PRE_COMMIT_REMOTE_BRANCH", ""), known="")
+    return span_of(repo, os.environ.get("PRE_COMMIT_REMOTE_NAME", ""), update)
 
 
 def _git_line(repo: Repository, *args: str) -> str:

@@ -15,7 +15,7 @@ from agentreview.receipts import Context, Entry, bypass_statement, preauthentica
 if TYPE_CHECKING:
     from agentreview.config import Receipting
     from agentreview.git import Repository
-    from agentreview.model import Verdict
+    from agentreview.model import Finding, Verdict
 
 NO_KEY = "no signing key is configured"
 
@@ -36,18 +36,24 @@ def issue(
     """
     who = signing.signer(repo)
     context = Context(person=who.person, at=_now(), commit=commit, settings=read_from)
-    return _keep(repo, statement(verdict, entries, context), settings(files).signing_key or who.key)
+    lost, unsigned = _keep(repo, statement(verdict, entries, context), settings(files).signing_key or who.key)
+    return lost or unsigned
 
 
 def issue_bypass(
     repo: Repository, base: str, tree: str, entries: Iterable[Entry], files: Mapping[str, bytes], *,
-    reason: str, version: str, branch: str | None,
+    reason: str, version: str, branch: str | None, findings: Iterable[Finding] = (),
 ) -> str | None:  # fmt: skip
-    """Write down that a person let a commit through without a review, and why."""
+    """Write down that a person let a commit through without a review, or against one, and why.
+
+    Returns why that was not possible, None when it was.
+    """
     who = signing.signer(repo)
     context = Context(person=who.person, at=_now())
-    stated = bypass_statement(base, tree, entries, context, reason=reason, version=version, branch=branch)
-    return _keep(repo, stated, settings(files).signing_key or who.key)
+    stated = bypass_statement(
+        base, tree, entries, context, reason=reason, version=version, branch=branch, findings=findings
+    )
+    return _keep(repo, stated, settings(files).signing_key or who.key)[0]
 
 
 def settings(files: Mapping[str, bytes]) -> Receipting:
@@ -69,7 +75,8 @@ def _now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
-def _keep(repo: Repository, stated: dict[str, Any], key: str) -> str | None:
+def _keep(repo: Repository, stated: dict[str, Any], key: str) -> tuple[str | None, str | None]:
+    """Return why it was not kept, and why it was not signed."""
     note, armored, fingerprint = NO_KEY, "", ""
     warning: str | None = None
     if key:
@@ -79,4 +86,4 @@ def _keep(repo: Repository, stated: dict[str, Any], key: str) -> str | None:
         except OSError as error:
             warning = note = str(error)
     data = seal(stated, key=fingerprint, signature=armored, note=note)
-    return ledger.keep(repo, data, stated["predicate"]["change"]) or warning
+    return ledger.keep(repo, data, stated["predicate"]["change"]), warning

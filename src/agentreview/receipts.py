@@ -120,12 +120,16 @@ def statement(verdict: Verdict, entries: Iterable[Entry], context: Context) -> d
 
 
 def bypass_statement(
-    base: str, tree: str, entries: Iterable[Entry], context: Context, *, reason: str, version: str, branch: str | None
-) -> dict[str, Any]:
-    """Return what a receipt of a commit says that a person let through without a review."""
+    base: str, tree: str, entries: Iterable[Entry], context: Context, *, reason: str, version: str, branch: str | None,
+    findings: Iterable[Finding] = (),
+) -> dict[str, Any]:  # fmt: skip
+    """Return what a receipt of a commit says that a person let through against the gate, or without it.
+
+    ``findings`` are those of a review that refused it, where there was one.
+    """
     return _statement(
         base, tree, tuple(entries), context, decision=UNREVIEWED, version=version, branch=branch,
-        coverage=lambda _: ("not reviewed", "bypassed"), configuration=None, findings=[], agents=[],
+        coverage=lambda _: ("not reviewed", "bypassed"), configuration=None, findings=[_finding(finding) for finding in findings], agents=[],
         bypass={"person": context.person, "reason": reason},
     )  # fmt: skip
 

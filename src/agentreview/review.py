@@ -24,16 +24,20 @@ LAST = "last.json"  # per worktree: the last verdict, for `agentreview explain`
 
 
 def judge_index(
-    repo: Repository, *, fresh: bool = False, progress: Progress | None = None, reviewer: Reviewer | None = None
-) -> Verdict:
+    repo: Repository, *, fresh: bool = False, progress: Progress | None = None, reviewer: Reviewer | None = None,
+    amend: bool = False,
+) -> Verdict:  # fmt: skip
     """Judge what the next commit in this worktree would change.
 
-    ``fresh`` ignores a verdict that is already known; ``reviewer`` is one that the caller has started already.
+    ``fresh`` ignores a verdict that is already known; ``reviewer`` is one that the caller has started already. With
+    ``amend`` the next commit replaces HEAD, and all of it is judged, not only what is added to it.
     """
-    from agentreview.snapshot import head, staged_tree
+    from agentreview.snapshot import head, parent_tree, staged_tree
 
     with reviewer or Reviewer() as started:
         base, branch = head(repo)
+        if amend:
+            base = parent_tree(repo)
         source = f"worktree {repo.root}" if repo.foreign else "index"
         return _judge(
             repo, started, base, staged_tree(repo), branch=branch, source=source, fresh=fresh, progress=progress
@@ -88,11 +92,12 @@ def judge_for_ci(
     """Judge what turns the commit ``base`` into ``head`` by the rules of the commit ``policy``: the change brings none of its own.
 
     Configuration, policies of the project and approvers are read from ``policy``; of the waivers the change adds only those count that an approver
-    signed for. Nothing is looked up or kept: another machine's verdicts are not this one's. A receipt is written, unless only
+    signed for. A commit that a person let through without a review is a finding. Nothing is looked up or kept: another machine's verdicts are not this one's. A receipt is written, unless only
     some packs were asked.
     """
     from agentreview.approvals import accepted
     from agentreview.git import read_files
+    from agentreview.history import bypasses
     from agentreview.snapshot import resolve
     from agentreview.surroundings import WAIVERS, GitTrees, configuration
     from agentreview.version import engine_version
@@ -105,7 +110,11 @@ def judge_for_ci(
         snapshot = _snapshot(repo, resolve(repo, base, "tree"), tree, None, source, _size_limit(files))
         signed = accepted(repo, base, head, snapshot, read_config(repo, policy), policy=policy)
         trees = GitTrees(repo, engine_version())
-        verdict = started.verdict(snapshot, files, progress, trees, today=utc_date(), accepted=signed, packs=packs)
+        asked = packs is None or "conduct" in packs
+        known = bypasses(repo, base, head, today=utc_date()) if asked else ()
+        verdict = started.verdict(
+            snapshot, files, progress, trees, today=utc_date(), accepted=signed, packs=packs, known=known
+        )
     verdict = replace(verdict, version=engine_version())
     if verdict.decision is not Decision.INCOMPLETE and packs is None:
         verdict = _receipted(repo, verdict, snapshot, rules, resolve(repo, policy, "tree"))

@@ -93,6 +93,20 @@ def base_tree(repo: Repository) -> str:
     return head(repo)[0]
 
 
+def parent_tree(repo: Repository) -> str:
+    """Return the tree that HEAD itself builds on: an amended commit will stand there. The empty one for a first commit."""
+    status, out, _ = git.attempt(repo, "rev-parse", "--verify", "-q", "HEAD^1^{tree}")
+    if status == 0:
+        return text(out).strip()
+    header = text(git.run(repo, "cat-file", "commit", "HEAD")).partition("\n\n")[0]
+    if "\nparent " in header:
+        raise IncompleteError(
+            "the commit before HEAD is not in this clone, so what an amend changes cannot be told",
+            fix="Fetch it: `git fetch --deepen=1`",
+        )
+    return empty_tree(repo)
+
+
 def empty_tree(repo: Repository) -> str:
     """Return the id of the empty tree, which depends on the repository's hash."""
     return text(git.run(repo, "hash-object", "-t", "tree", "--stdin", stdin=b"")).strip()

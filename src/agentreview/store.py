@@ -32,19 +32,23 @@ STALE_SECONDS = 86_400.0  # temporary files of killed processes
 
 _OID = re.compile(r"[0-9a-f]{40,64}")
 _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+_-]*")
-_JUDGED = re.compile(rb"([0-9a-f]{40,64})\n([0-9a-f]{40,64})\n(pass|block|incomplete)\n([0-9]{1,18})\n")
+_JUDGED = re.compile(rb"([0-9a-f]{40,64})\n([0-9a-f]{40,64})\n(pass|block|incomplete)( amend)?\n([0-9]{1,18})\n")
 _DAY = re.compile(r"[0-9]{8}")
 _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """What the pre-commit hook judged for the commit in progress. ``process`` is the git process that commits."""
+    """What the pre-commit hook judged for the commit in progress. ``process`` is the git process that commits.
+
+    ``amend``: ``base`` is what the replaced commit stood on, so the whole of the new one was judged.
+    """
 
     base: str
     tree: str
     decision: str
     process: int
+    amend: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +122,10 @@ class Store:
             _removed(version.rmdir)  # the empty ones go
         return removed
 
-    def write_judged(self, base: str, tree: str, decision: str, process: int) -> str | None:
+    def write_judged(self, base: str, tree: str, decision: str, process: int, *, amend: bool = False) -> str | None:
         """Record what was judged for the commit that ``process`` is making; returns a warning line or None."""
-        data = f"{base}\n{tree}\n{Decision(decision).value}\n{process}\n".encode("ascii")
+        word = Decision(decision).value + (" amend" if amend else "")
+        data = f"{base}\n{tree}\n{word}\n{process}\n".encode("ascii")
         try:
             write(Path(self.state_dir, "judged"), data)
         except OSError as error:
@@ -133,8 +138,15 @@ class Store:
         record = _JUDGED.fullmatch(read(Path(self.state_dir, "judged")) or b"")
         if record is None:
             return None
-        base, tree, decision, process = (field.decode("ascii") for field in record.groups())
-        return Judged(base=base, tree=tree, decision=decision, process=int(process))
+        base, tree, decision, amend, process = ((field or b"").decode("ascii") for field in record.groups())
+        return Judged(base=base, tree=tree, decision=decision, process=int(process), amend=bool(amend))
+
+    def recordable(self) -> bool:
+        """Whether :meth:`write_judged` can work at all here. Without a record nobody can tell what was judged."""
+        folder = Path(self.state_dir)
+        return os.access(folder if folder.exists() else folder.parent, os.W_OK) and (
+            folder.is_dir() or not os.path.lexists(folder)
+        )
 
     def clear_judged(self) -> None:
         """Forget the record; a record that cannot be removed is harmless, it is bound to its process."""
