@@ -380,15 +380,22 @@ def test_a_configured_manager_installs_itself_and_gates(
         assert b"the index changed during the review" in done.stdout + done.stderr
         assert repo.git("rev-parse", "HEAD") == head
     repo.stage({"a": "BAD\n"})
-    done = subprocess.run(["git", "commit", "-n", "-m", "x"], cwd=repo.path, capture_output=True, check=True)
-    assert b"was not reviewed here" in done.stdout + done.stderr
+    code, output = commit(repo, "-n")
+    assert (code, "this commit was not reviewed" in output) == (1, True)
+    assert repo.git("rev-parse", "HEAD") == head
+    code, output = commit(repo, "-n", AGENTREVIEW_BYPASS="the portal is down")
+    assert (code, "not reviewed, and recorded: the portal is down" in output) == (0, True)
+    repo.stage({"a": "BAD and more\n"})
+    repo.git("-c", "core.hooksPath=/dev/null", "commit", "-q", "-m", "no hook ran at all")
     # push: the first ref is all a manager passes on
     bare = make_repo("bare.git", "--bare")
     repo.git("remote", "add", "origin", str(bare.path))
     asked()
     done = subprocess.run(["git", "push", "origin", "main"], cwd=repo.path, capture_output=True, check=False)
     assert done.returncode == 1
-    assert [line.split()[0] for line in asked()] == ["hook", "range"]
+    judged = [line.split()[2] for line in asked() if line.startswith("range ")]
+    first, last = (repo.git("rev-list", *how, "main").split()[0] for how in (["--max-parents=0"], ["-1"]))
+    assert judged == [first, last, last], "what no hook saw, and then the push as a whole; not what is on record"
     # by hand, as CI does
     run = [manager, "run", "agentreview", "--from-ref", "HEAD~1", "--to-ref", "HEAD"]
     assert subprocess.run(run, cwd=repo.path, capture_output=True, check=False).returncode == 1
