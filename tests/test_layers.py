@@ -28,7 +28,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "ciranges",
         "tomledit",
     ),
-    ("changes", "surroundings", "signing", "relaxations", "detect_rules"),
+    ("changes", "surroundings", "signing", "relaxations", "detect_rules", "modelsettings"),
     ("snapshot", "config", "detect"),
     ("syntax", "waiverfile"),
     ("policies",),

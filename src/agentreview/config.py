@@ -20,6 +20,7 @@ from .errors import ConfigError
 from .facts import CHOICES, GLOBS, KEYS, SECTIONS, Approved, AutomaticAudit, Facts
 from .globs import matches
 from .model import Severity
+from .modelsettings import Models, Reviewers, read_models, read_reviewers
 
 if TYPE_CHECKING:
     from .tomlscan import Layout
@@ -28,7 +29,9 @@ __all__ = [
     "Config",
     "Level",
     "Limits",
+    "Models",
     "Receipting",
+    "Reviewers",
     "Waiving",
     "config_relaxations",
     "document",
@@ -71,6 +74,7 @@ class Limits:
     file_seconds: float = 5.0
 
 
+_KEYS = "block_at exclude packs policies facts limits waivers receipts models reviewers".split()
 _APPROVER = lazy(r"[^\s@<>,]+@[^\s@<>,]+|SHA256:[A-Za-z0-9+/]{43}=?|[0-9A-F]{40}(?:[0-9A-F]{24})?")
 _LIMIT_RANGES = {
     "max_file_bytes": (1, 64 * 1024 * 1024),
@@ -119,6 +123,8 @@ class Config:
     limits: Limits = field(default=Limits())
     waivers: Waiving = field(default=Waiving())
     receipts: Receipting = field(default=Receipting())
+    models: Models = field(default=Models())
+    reviewers: Reviewers = field(default=Reviewers())
     path: str | None = None
     digest: str = digest({})
 
@@ -237,7 +243,7 @@ def has_table(data: bytes) -> bool:
 
 
 def _config(reader: Reader, document: Any, known_policies: Collection[str]) -> Config:
-    reader.table(document, (), ("block_at", "exclude", "packs", "policies", "facts", "limits", "waivers", "receipts"))
+    reader.table(document, (), _KEYS)
     known_packs = dict.fromkeys(policy.partition(".")[0] for policy in sorted(known_policies))
     block_at = reader.choice(document.get("block_at", "high"), ("block_at",), tuple(one.value for one in Severity))
     return Config(
@@ -249,6 +255,8 @@ def _config(reader: Reader, document: Any, known_policies: Collection[str]) -> C
         limits=_limits(reader, document.get("limits", {})),
         waivers=_waiving(reader, document.get("waivers", {})),
         receipts=_receipting(reader, document.get("receipts", {})),
+        models=read_models(reader, document.get("models", {})),
+        reviewers=read_reviewers(reader, document.get("reviewers", {})),
         path=reader.path,
         digest=digest(document),
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .config import Config, Limits, Waiving
     from .facts import Facts
+    from .modelsettings import Models, Reviewers
 
 CLEARS: tuple[str, ...] = (
     "phi.not_phi",
@@ -70,6 +71,8 @@ def relaxations(old: Config, new: Config) -> tuple[str, ...]:
         *_levels(old, new),
         *_limits(old.limits, new.limits),
         *_waiving(old.waivers, new.waivers),
+        *_models(old.models, new.models),
+        *_reviewers(old.reviewers, new.reviewers),
         *_facts(old.facts, new.facts),
     )
 
@@ -103,6 +106,33 @@ def _waiving(old: Waiving, new: Waiving) -> Iterator[str]:
     yield from (f"waivers.approvers now lists '{one}'" for one in new.approvers if one not in old.approvers)
     if (old.on_new, new.on_new) == ("block", "advise"):
         yield "waivers.on_new lowered from block to advise"
+
+
+def _models(old: Models, new: Models) -> Iterator[str]:
+    """Nobody can tell from an id which model reads better, so every other one is named."""
+    if old.provider != new.provider:
+        yield f"models.provider changed from {old.provider} to {new.provider}: code goes to another party"
+    if old.stated != new.stated:
+        before, after = old.tiers, new.tiers
+        for tier in before:
+            if before[tier].id != after[tier].id:
+                yield f"models.{tier} changed from '{before[tier].id}' to '{after[tier].id}'"
+
+
+def _reviewers(old: Reviewers, new: Reviewers) -> Iterator[str]:
+    yield from (f"reviewers.enabled no longer lists '{one}'" for one in old.enabled if one not in new.enabled)
+    for name in ("on_incomplete_hook", "on_incomplete_ci"):
+        if (getattr(old, name), getattr(new, name)) == ("block", "warn"):
+            yield f"reviewers.{name} lowered from block to warn"
+    for glob in old.never_send:
+        if glob not in new.never_send:
+            yield f"reviewers.never_send no longer lists '{glob}': it may leave the machine"
+    if old.refute_tier != new.refute_tier:
+        yield f"reviewers.refute_tier changed from {old.refute_tier} to {new.refute_tier}"
+    for name in ("tokens_per_run", "money_per_run", "money_per_worktree", "money_per_day"):
+        before, after = getattr(old, name), getattr(new, name)
+        if after > before:
+            yield f"reviewers.{name} raised from {before:g} to {after:g}"
 
 
 def _facts(old: Facts, new: Facts) -> Iterator[str]:

@@ -38,6 +38,24 @@ _HEAD = """\
 # signing_key = "~/.ssh/id_ed25519"      # default: the ssh key that git signs with
 # push = "never"               # never | with-commits: push receipts where commits are pushed
 
+[models]                       # which model each tier of the reviewers is; agentreview ships ids and prices
+# provider = "anthropic"       # anthropic | bedrock | vertex
+# fast = "claude-haiku-5-5"
+# standard = "claude-sonnet-5-5"
+# deep = { id = "claude-opus-5-5", input = 4.0, output = 20.0 }    # dollars per million tokens
+
+[reviewers]                    # model reviewers: none runs unless it is named here
+# enabled = ["tenant-isolation", "hipaa-compliance"]
+# hook_seconds = 25            # 0: a hook only looks answers up
+# on_incomplete_hook = "block" # block | warn: a required reviewer that did not finish
+# on_incomplete_ci = "block"
+# never_send = ["contracts/"]  # what stays on this machine, listed as not reviewed
+# refute_tier = "standard"     # fast | standard | deep: who tries to refute what would block
+# tokens_per_run = 1000000
+# money_per_run = 2.0          # dollars; also per worktree, and per day for all worktrees together
+# money_per_worktree = 50.0
+# money_per_day = 20.0
+
 # ---- Facts about this project -------------------------------------------------------------------------
 # Written by detection: a proposal, each value below the place that shows it. Read them, correct them, then put your
 # name under all of them (agentreview facts confirm) or under a part (agentreview facts confirm tenant phi.models).
