@@ -20,10 +20,11 @@ IDENTITY = {
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """No git configuration, identity, locale or colour setting of the machine reaches a test."""
     for name in list(os.environ):
-        if name.startswith(("GIT_", "AGENTREVIEW_", "PRE_COMMIT", "PREK_")) or name in {
+        if name.startswith(("GIT_", "AGENTREVIEW_", "PRE_COMMIT", "PREK_", "ANTHROPIC_", "AWS_")) or name in {
             "NO_COLOR",
             "FORCE_COLOR",
             "CI",
+            "CLOUD_ML_REGION",
         }:
             monkeypatch.delenv(name)
     home = tmp_path_factory.mktemp("home")
