@@ -71,11 +71,11 @@ find_amend() {
 }
 
 # Set $tree to the tree git would commit. write-tree writes into the index file it is given, hence the copy,
-# which lies in this worktree's part of the git directory and goes with it if this is killed.
+# which lies in this worktree's part of the git directory and goes with it if this is killed. $2 ends its name.
 staged_tree() {
     index=${GIT_INDEX_FILE:-$1/index}
     [ -d "$1/agentreview" ] || command mkdir -p "$1/agentreview" 2>/dev/null || return 1
-    copy=$1/agentreview/index.$$
+    copy=$1/agentreview/index.$2
     command cp "$index" "$copy" 2>/dev/null || return 1
     tree=$(GIT_INDEX_FILE=$copy && export GIT_INDEX_FILE && plain_git write-tree 2>/dev/null) || return 1
     is_oid "$tree"
@@ -98,7 +98,7 @@ look_up() {
     if [ -n "$amend" ] && { [ -e "$git_dir/rebase-merge" ] || [ -e "$git_dir/rebase-apply" ]; }; then
         return 0
     fi
-    is_oid "$base" && [ -d "$store" ] && staged_tree "$git_dir" || return 0
+    is_oid "$base" && [ -d "$store" ] && staged_tree "$git_dir" "$committer" || return 0
     [ -f "$store/$base-$tree" ] || return 0
     { IFS= read -r word && IFS= read -r seal; } 2>/dev/null <"$store/$base-$tree" || return 0
     case $word in
@@ -109,9 +109,15 @@ look_up() {
     esac 2>/dev/null
     case $seal in b2:?*) ;; *) return 0 ;; esac
     { printf '%s\n' "$base" "$tree" "pass${amend:+ amend}" "$committer" >"$git_dir/agentreview/judged"; } 2>/dev/null
+    copy= # stays for prepare-commit-msg, which compares the index with it
     exit 0
 }
 
+# agentreview doctor asks whether git gets here. The answer is a refusal: nothing passes because somebody asked.
+if [ -n "${AGENTREVIEW_PROBE-}" ]; then
+    printf '%s\n' "agentreview probe: $HOOK" >&2
+    exit 1
+fi
 # A hook that was here before runs first, under the arguments git gave; its failure stops.
 previous=$0.agentreview-chained
 if [ "$HOOK" != pre-push ] && [ -x "$previous" ]; then
