@@ -15,16 +15,21 @@ IDENTITY = {
     "GIT_COMMITTER_EMAIL": "dana@clinic.example",
 }
 
+OTHER_GIT = os.environ.get("AGENTREVIEW_TEST_GIT")  # the path of another git, to run everything with that
+
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """No git configuration, identity, locale or colour setting of the machine reaches a test."""
     for name in list(os.environ):
-        if name.startswith(("GIT_", "AGENTREVIEW_", "PRE_COMMIT", "PREK_", "ANTHROPIC_", "AWS_")) or name in {
+        prefixes = ("GIT_", "AGENTREVIEW_", "PRE_COMMIT", "PREK_", "LEFTHOOK", "ANTHROPIC_", "AWS_")
+        if name.startswith(prefixes) or name in {
             "NO_COLOR",
             "FORCE_COLOR",
             "CI",
             "CLOUD_ML_REGION",
+            "HUSKY",
+            "SKIP",
         }:
             monkeypatch.delenv(name)
     home = tmp_path_factory.mktemp("home")
@@ -35,6 +40,8 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
         "LC_ALL": "C.UTF-8",
     }.items():
         monkeypatch.setenv(name, value)
+    if OTHER_GIT:
+        monkeypatch.setenv("PATH", f"{Path(OTHER_GIT).parent}:{os.environ['PATH']}")
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
 

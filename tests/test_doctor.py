@@ -99,8 +99,14 @@ def test_a_hook_that_would_not_gate_fails(gated: Any, harm: Callable[[Any], None
 
 def test_a_hook_of_another_version_or_edited_warns(gated: Any) -> None:
     hook = gated.path / ".git/hooks/pre-commit"
-    hook.write_bytes(hook.read_bytes().replace(b"set -f", b"exit 0"))
+    ours = hook.read_bytes()
+    hook.write_bytes(ours.replace(b"set -f", b"set -f # mine"))
     assert look(gated)["hook pre-commit"].status == "warn"
+    hook.write_bytes(ours.replace(b"set -f", b"exit 0"))
+    assert look(gated)["hook pre-commit"].status == "fail"
+    older = ours.replace(b"AGENTREVIEW_PROBE", b"AGENTREVIEW_NOTHING")
+    hook.write_bytes(older.replace(b"set -f", b"exit 0"))
+    assert "answer" not in look(gated)["hook pre-commit"].detail  # it knows no probe, and would review
 
 
 def test_every_worktree_is_asked_for_its_own_hooks(gated: Any, tmp_path: Path) -> None:
@@ -195,3 +201,92 @@ def test_control_characters_in_names_are_not_printed(gated: Any, tmp_path: Path)
     gated.git("worktree", "add", "-q", "-b", "x", str(tmp_path / "\x1b[31mred\nline"))
     text = render(diagnose(open_repository(str(gated.path))))
     assert "\\x1b[31mred\\x0aline" in text
+
+
+# ---- the probe
+
+
+def asked(repo: Any) -> str:
+    return look(repo)["hook pre-commit"].detail
+
+
+def test_git_runs_our_hooks_for_the_doctor_and_that_takes_no_lock_and_changes_nothing(
+    gated: Any, tmp_path: Path
+) -> None:
+    gated.git("worktree", "add", "-q", str(tmp_path / "linked"))
+    (gated.path / ".git/index.lock").write_bytes(b"")  # somebody is at work
+    before = contents(gated.path)
+    checks = look(gated)
+    assert all("fired, and it answered" in checks[f"hook {stage}"].detail for stage in STAGES)
+    assert "fired, and it answered" in checks["worktree linked"].detail
+    assert contents(gated.path) == before
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_hook_that_looks_right_and_does_not_run_is_found(gated: Any, stage: str) -> None:
+    hook = gated.path / ".git/hooks" / stage
+    hook.write_bytes(hook.read_bytes().replace(b"#!/bin/sh\n", b"#!/nowhere/sh\n"))
+    check = look(gated)[f"hook {stage}"]
+    assert "did not answer" in check.detail
+    assert (check.status, check.fix) == ("fail" if stage == "pre-commit" else "warn", "run: agentreview install")
+
+
+def test_nothing_passes_because_somebody_probes(gated: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENTREVIEW_PROBE", "1")
+    gated.stage({"a.py": "fine\n"})
+    for arguments in (("commit", "-m", "x"), ("commit", "--no-verify", "-m", "x")):
+        with pytest.raises(AssertionError, match="agentreview probe"):
+            gated.git(*arguments)
+
+
+def test_a_hook_of_somebody_else_is_not_fired(repo: Any, tmp_path: Path) -> None:
+    repo.commit({"a": "1"})
+    hook = repo.path / ".git/hooks/pre-commit"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(f"#!/bin/sh\ntouch {tmp_path}/fired\nagentreview hook pre-commit\n")
+    hook.chmod(0o755)
+    assert "fired" not in asked(repo)
+    assert not (tmp_path / "fired").exists()
+
+
+def test_the_kept_hook_of_before_is_not_fired_either(repo: Any, tmp_path: Path) -> None:
+    hook = repo.path / ".git/hooks/pre-commit"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(f"#!/bin/sh\ntouch {tmp_path}/fired\n")
+    hook.chmod(0o755)
+    command, version_file = make_standin(tmp_path / "tool")
+    install(open_repository(str(repo.path)), command=command, version_file=version_file)
+    assert "fired, and it answered" in asked(repo)
+    assert not (tmp_path / "fired").exists()
+
+
+def test_a_hooks_path_of_one_worktree_is_shown_with_its_file_and_the_command_that_unsets_it(
+    gated: Any, tmp_path: Path
+) -> None:
+    linked = tmp_path / "linked"
+    gated.git("worktree", "add", "-q", str(linked))
+    gated.git("config", "extensions.worktreeConfig", "true")
+    gated.git("-C", str(linked), "config", "--worktree", "core.hooksPath", "/dev/null")
+    checks = diagnose(open_repository(str(gated.path)))
+    lines = [check for check in checks if check.name in {"worktree linked", "core.hooksPath"} and check.status != "ok"]
+    assert [check.status for check in lines] == ["fail", "warn"]
+    assert "/dev/null (worktree, file:" in lines[1].detail
+    assert lines[1].fix.endswith(f"git -C {linked} config --worktree --unset core.hooksPath")
+    os.system(lines[1].fix.partition(": ")[2])
+    assert troubles(look(gated)) == {}
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "core.hooksPath", "GIT_CONFIG_VALUE_0": "/dev/null"},
+        {"GIT_CONFIG_PARAMETERS": "'core.hookspath=/dev/null'"},
+    ],
+)
+def test_an_environment_that_changes_the_hooks_path_is_found(
+    gated: Any, monkeypatch: pytest.MonkeyPatch, env: dict[str, str]
+) -> None:
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    check = look(gated)["environment"]
+    assert (check.status, "unset GIT_CONFIG_COUNT" in check.fix) == ("fail", True)

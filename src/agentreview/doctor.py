@@ -1,4 +1,4 @@
-"""Is the gate really in place here? Looks, and changes nothing.
+"""Is the gate really in place here? Looks, has git run the hooks that are ours, and changes nothing.
 
 Hooks go missing silently: a relative ``core.hooksPath``, a worktree with its own configuration, a manager that was
 never told, an executable bit. So every worktree is asked what git would run there.
@@ -7,14 +7,18 @@ never told, an executable bit. So every worktree is asked what git would run the
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from . import hookconfig
 from .callers import STAGES
 from .errors import AgentReviewError
-from .frontends import SIGNATURES, FrontEnd, detect, signed_by
+from .firing import PROBE, fire
+from .frontends import SIGNATURES, FrontEnd, detect, runs_stage, signed_by, switches
+from .git import config_values
 from .install import LEGACY, baked, is_ours, render_hook
 
 if TYPE_CHECKING:
@@ -23,6 +27,8 @@ if TYPE_CHECKING:
 OK, WARN, FAIL = "ok", "warn", "fail"
 FREE_BYTES = 10_000_000
 INSTALL = "run: agentreview install"
+HUSKY = "run there: npx husky"
+CONFIG_INSTALL = "run: agentreview install --config"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +67,10 @@ def _checks(repo: Repository) -> Iterator[Check]:
     yield Check(name="repository", status=OK, detail=_place(repo))
     front_ends = detect(Path(repo.root))
     for stage in STAGES:
-        yield _hook(Path(repo.hooks_dir, stage), front_ends)
+        yield _stage(repo, stage, front_ends)
+    yield from _ignored_configuration(repo)
+    for switch in switches(front_ends, Path(repo.hooks_dir)):
+        yield Check(name="environment", status=FAIL if switch.certain else WARN, detail=switch.what, fix=switch.fix)
     yield from _hooks_path(repo)
     yield from _worktrees(repo)
     yield from (_front_end(front_end) for front_end in front_ends)
@@ -72,11 +81,10 @@ def _checks(repo: Repository) -> Iterator[Check]:
 
 
 def _git_version(repo: Repository) -> Check:
-    from .git import MINIMUM_GIT, run
+    from .git import MINIMUM_GIT, git_version, run
 
     said = run(repo, "version").decode("utf-8", "replace").strip()
-    numbers = tuple(int(part) for part in said.replace("git version ", "").split(".")[:2] if part.isdigit())
-    if numbers < tuple(int(part) for part in MINIMUM_GIT.split(".")):
+    if git_version(repo) < tuple(int(part) for part in MINIMUM_GIT.split(".")):
         return Check(name="git", status=FAIL, detail=said, fix=f"install git {MINIMUM_GIT} or newer")
     return Check(name="git", status=OK, detail=said)
 
@@ -86,12 +94,55 @@ def _place(repo: Repository) -> str:
     return f"{repo.root}{linked}, {'SHA-256' if repo.oid_length == 64 else 'SHA-1'} objects"
 
 
+def _stage(repo: Repository, stage: str, front_ends: tuple[FrontEnd, ...]) -> Check:
+    """Say what git would run for a stage here, and where that is ours, have git run it."""
+    name, wrong = f"hook {stage}", FAIL if stage == "pre-commit" else WARN
+    configured = hookconfig.our_scripts(repo).get(stage) if hookconfig.understood(repo) else None
+    hook = Path(repo.hooks_dir, stage)
+    if configured is None:
+        check = _hook(hook, front_ends)
+        ours = is_ours(hook)
+    else:
+        check = _own_hook(name, configured, wrong, f", named by hook.{hookconfig.PREFIX}{stage}")
+        if not os.access(configured, os.X_OK):
+            detail = f"hook.{hookconfig.PREFIX}{stage} names {configured}, which is not an executable file"
+            check = Check(name=name, status=wrong, detail=detail, fix=CONFIG_INSTALL)
+        ours = True
+    if not ours or check.status == FAIL or PROBE.encode() not in _bytes(configured or hook):
+        return check  # one of an older version would review instead of answering
+    silent = fire(repo, stage)
+    if silent:
+        detail = f"{check.detail}, but {silent}"
+        return Check(name=name, status=wrong, detail=detail, fix=CONFIG_INSTALL if configured else INSTALL)
+    return check if silent is None else replace(check, detail=f"{check.detail}; fired, and it answered")
+
+
+def _ignored_configuration(repo: Repository) -> Iterator[Check]:
+    """Find hooks of ours that the configuration names and git does not run."""
+    ours = [hook for hook in hookconfig.configured(repo) if hook.ours]
+    if not ours:
+        return
+    if not hookconfig.understood(repo):
+        needed = ".".join(map(str, hookconfig.MINIMUM_GIT))
+        detail = f"this git is older than {needed} and ignores the hooks that its configuration names"
+        yield Check(name="hook configuration", status=FAIL, detail=detail, fix=INSTALL)
+        return
+    for stage in STAGES:
+        if stage not in hookconfig.our_scripts(repo):
+            detail = f"hook.{hookconfig.PREFIX}{stage} is disabled or incomplete"
+            show = "git config --show-origin --get-regexp '^hook[.]'"
+            fix = f"see: {show} - take out what says enabled = false, then {CONFIG_INSTALL}"
+            yield Check(name="hook configuration", status=FAIL if stage == STAGES[0] else WARN, detail=detail, fix=fix)
+
+
 def _hook(hook: Path, front_ends: tuple[FrontEnd, ...]) -> Check:
     """Say whether git would run agentreview for this hook. Without pre-commit nothing is reviewed; the rest warn."""
     name, manager = f"hook {hook.name}", signed_by(hook)
     wrong = FAIL if hook.name == "pre-commit" else WARN
     if not os.path.lexists(hook):
-        return Check(name=name, status=wrong, detail=f"there is none in {hook.parent}", fix=INSTALL)
+        husky = hook.parent.name == "_" and hook.parents[1].name == ".husky"
+        fix = HUSKY if husky else INSTALL
+        return Check(name=name, status=wrong, detail=f"there is none in {hook.parent}", fix=fix)
     if not os.access(hook, os.X_OK) or not hook.is_file():
         fix = f"run: chmod +x {hook}" if hook.is_file() else INSTALL
         return Check(name=name, status=wrong, detail=f"{hook} is not executable, so git skips it", fix=fix)
@@ -102,7 +153,7 @@ def _hook(hook: Path, front_ends: tuple[FrontEnd, ...]) -> Check:
     if manager == "husky":
         if b"agentreview" in _bytes(hook.parents[1] / hook.name):
             return Check(name=name, status=OK, detail="husky runs it, and its file names agentreview")
-    elif manager in SIGNATURES and any(end.gated for end in front_ends):
+    elif manager in SIGNATURES and any(runs_stage(end, hook.name) for end in front_ends if end.gated):
         return Check(name=name, status=OK, detail=f"{manager} runs it, and its configuration names agentreview")
     if b"agentreview hook" in _bytes(hook):
         return Check(name=name, status=OK, detail=f"{hook} runs agentreview")
@@ -127,8 +178,6 @@ def _own_hook(name: str, hook: Path, wrong: str, behind: str = "") -> Check:
 
 
 def _hooks_path(repo: Repository) -> Iterator[Check]:
-    from .git import config_values
-
     values = config_values(repo, "core.hooksPath")
     if not values:
         yield Check(name="core.hooksPath", status=OK, detail=f"not set; hooks are in {repo.hooks_dir}")
@@ -147,26 +196,39 @@ def _worktrees(repo: Repository) -> Iterator[Check]:
     from .git import worktrees
 
     found = [tree for tree in worktrees(repo) if not tree.bare]
+    here = config_values(repo, "core.hooksPath")
     for tree in found:
         if len(found) > 1 or Path(tree.path) != Path(repo.root):
-            yield _worktree(tree)
+            check, other = _worktree(tree)
+            yield check
+            if other is None or Path(other.root) == Path(repo.root):
+                continue
+            for value in config_values(other, "core.hooksPath"):
+                if value not in here:
+                    detail = f"{value.value} ({value.scope}, {value.origin}), only in {tree.path}"
+                    unset = f"git -C {shlex.quote(tree.path)} config --worktree --unset core.hooksPath"
+                    fix = f"unset it unless it is meant: {unset}"
+                    yield Check(name="core.hooksPath", status=WARN, detail=detail, fix=fix)
 
 
-def _worktree(tree: WorktreeInfo) -> Check:
+def _worktree(tree: WorktreeInfo) -> tuple[Check, Repository | None]:
     """Ask git, in that worktree, which pre-commit hook it would run."""
     from .git import open_repository
 
     name = f"worktree {tree.branch or tree.head[:12] or 'without commits'}"
     if tree.prunable:
-        return Check(name=name, status=WARN, detail=f"{tree.path} is gone", fix="run: git worktree prune")
+        return Check(name=name, status=WARN, detail=f"{tree.path} is gone", fix="run: git worktree prune"), None
     try:
         other = open_repository(tree.path)
     except AgentReviewError as error:
-        return Check(name=name, status=FAIL, detail=error.message, fix=error.fix)
-    hook = _hook(Path(other.hooks_dir, "pre-commit"), detect(Path(other.root)))
+        return Check(name=name, status=FAIL, detail=error.message, fix=error.fix), None
+    front_ends = detect(Path(other.root))
+    stages = [_stage(other, stage, front_ends) for stage in STAGES]
+    hook = next((check for status in (FAIL, WARN) for check in stages if check.status == status), stages[0])
+    said = hook.detail if hook is stages[0] else f"{hook.name}: {hook.detail}"
     if hook.status == FAIL:
-        return Check(name=name, status=FAIL, detail=f"{tree.path}: no gate: {hook.detail}", fix=hook.fix)
-    return Check(name=name, status=hook.status, detail=f"{tree.path}: {hook.detail}", fix=hook.fix)
+        return Check(name=name, status=FAIL, detail=f"{tree.path}: no gate: {said}", fix=hook.fix), other
+    return Check(name=name, status=hook.status, detail=f"{tree.path}: {said}", fix=hook.fix), other
 
 
 def _front_end(front_end: FrontEnd) -> Check:

@@ -6,7 +6,9 @@ undone by its next run, so its own configuration has to name agentreview.
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,10 @@ from .callers import STAGES
 from .version import VERSION
 
 PRE_COMMIT_FILES = (".pre-commit-config.yaml", ".pre-commit-config.yml", "prek.toml")
-LEFTHOOK_FILES = tuple(f"{dot}lefthook{end}" for dot in ("", ".") for end in (".yml", ".yaml", ".toml", ".json"))
+LEFTHOOK_FILES = tuple(
+    f"{start}lefthook{end}" for start in ("", ".", ".config/") for end in (".yml", ".yaml", ".toml", ".json")
+)
+LEFTHOOK_LOCAL = tuple(name.replace("lefthook", "lefthook-local") for name in LEFTHOOK_FILES)
 MAX_BYTES = 1_000_000
 REMOTE = "<URL of the agentreview repository>"
 
@@ -35,6 +40,7 @@ class FrontEnd:
     """One hook manager. ``gated``: its configuration names agentreview. ``entry``: what to add where, as text."""
 
     name: str
+    root: Path
     file: str
     gated: bool
     entry: str
@@ -53,22 +59,90 @@ def signed_by(hook: Path) -> str:
     return next((name for name, signature in SIGNATURES.items() if signature in data), "")
 
 
+def runs_stage(front_end: FrontEnd, stage: str) -> bool:
+    """Whether a manager's configuration has agentreview run for a stage, as far as its text tells."""
+    if front_end.name == "husky":
+        return _mentions(front_end.root / front_end.file / stage)
+    if front_end.name != "lefthook":
+        return front_end.gated  # pre-commit and prek are told the stages when they install
+    text = _read(front_end.root / front_end.file).decode("utf-8", "replace")
+    return re.search(rf"^[^#\n]*\bagentreview hook {stage}\b", text, re.MULTILINE) is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Switch:
+    """Something that makes a manager, or git, skip agentreview without a word; ``certain`` or only possible."""
+
+    what: str
+    fix: str
+    certain: bool = True
+
+
+def switches(front_ends: tuple[FrontEnd, ...], hooks_dir: Path) -> Iterator[Switch]:
+    """Find what switches the gate off in this environment and for the managers in use."""
+    names = {end.name for end in front_ends}
+    env = os.environ
+    if "husky" in names and env.get("HUSKY") == "0":
+        yield Switch(what="HUSKY=0 is set, so husky runs nothing", fix="run: unset HUSKY")
+    if "lefthook" in names and env.get("LEFTHOOK", "").lower() in {"0", "false"}:
+        yield Switch(what=f"LEFTHOOK={env['LEFTHOOK']} is set, so lefthook runs nothing", fix="run: unset LEFTHOOK")
+    for variable, tools in (
+        ("LEFTHOOK_EXCLUDE", {"lefthook"}),
+        ("SKIP", {"pre-commit", "prek"}),
+        ("PREK_SKIP", {"prek"}),
+    ):
+        if names & tools and "agentreview" in re.split(r"[\s,]+", env.get(variable, "")):
+            yield Switch(
+                what=f"{variable}={env[variable]} is set, which skips agentreview", fix=f"run: unset {variable}"
+            )
+    settings = " ".join(env[name] for name in env if re.match("GIT_CONFIG_(KEY|VALUE|PARAMETERS)", name))
+    if re.search(r"core\.hookspath|\bhook\.", settings, re.IGNORECASE):
+        what = "the environment changes which hooks git runs (GIT_CONFIG_COUNT or GIT_CONFIG_PARAMETERS)"
+        yield Switch(what=what, fix="run: unset GIT_CONFIG_COUNT GIT_CONFIG_PARAMETERS")
+    if "husky" in names:
+        yield from _husky_switches(Path.home(), Path(env.get("XDG_CONFIG_HOME") or Path.home() / ".config"))
+    if "lefthook" in names:
+        yield from _lefthook_switches(front_ends[0].root, hooks_dir)
+
+
+def _husky_switches(home: Path, config: Path) -> Iterator[Switch]:
+    for start in (config / "husky/init.sh", home / ".huskyrc"):
+        if re.search(rb"^[^#\n]*\bHUSKY=[\"']?0", _read(start), re.MULTILINE):
+            yield Switch(what=f"{start} sets HUSKY=0, so husky runs nothing", fix=f"take that line out of {start}")
+
+
+def _lefthook_switches(root: Path, hooks_dir: Path) -> Iterator[Switch]:
+    named = re.findall(rb"if (/.*/lefthook\S*) -h ", _read(hooks_dir / "pre-commit"))
+    there = [os.environ.get("LEFTHOOK_BIN"), shutil.which("lefthook"), *(os.fsdecode(path) for path in named)]
+    known = any(path and os.access(path, os.X_OK) for path in there) or (root / "node_modules/lefthook").exists()
+    if hooks_dir.joinpath("pre-commit").exists() and not known:
+        yield Switch(
+            what="lefthook is not on the PATH, and its hooks let everything pass without it",
+            fix="put lefthook on the PATH",
+            certain=False,  # it also asks go, bundle, yarn, uv and others for one
+        )
+    for name in LEFTHOOK_LOCAL:
+        if (root / name).is_file():
+            what = f"{name} overrules lefthook's configuration and is not versioned"
+            yield Switch(what=what, fix=f"see that {name} does not skip agentreview", certain=False)
+
+
 def _found(root: Path) -> Iterator[FrontEnd]:
     for name in PRE_COMMIT_FILES:
         if (root / name).is_file():
             entry = _prek_toml() if name.endswith(".toml") else _pre_commit_yaml()
             tool = "pre-commit" if name == PRE_COMMIT_FILES[0] else "prek"  # only prek reads the other two
-            yield FrontEnd(name=tool, file=name, gated=_mentions(root / name), entry=entry)
+            yield FrontEnd(root=root, name=tool, file=name, gated=_mentions(root / name), entry=entry)
             break
     for name in LEFTHOOK_FILES:
         if (root / name).is_file():
             entry = _lefthook_toml() if name.endswith(".toml") else _lefthook_yaml()
-            yield FrontEnd(name="lefthook", file=name, gated=_mentions(root / name), entry=entry)
+            yield FrontEnd(root=root, name="lefthook", file=name, gated=_mentions(root / name), entry=entry)
             break
     husky = root / ".husky"
     if husky.is_dir():
         gated = _mentions(husky / "pre-commit")
-        yield FrontEnd(name="husky", file=".husky", gated=gated, entry=_husky())
+        yield FrontEnd(root=root, name="husky", file=".husky", gated=gated, entry=_husky())
 
 
 def _mentions(file: Path) -> bool:

@@ -267,6 +267,12 @@ def config_values(repo: Repository, key: str) -> tuple[ConfigValue, ...]:
     return tuple(ConfigValue(scope=s, origin=o, value=v) for s, o, v in zip(fields, fields, fields, strict=False))
 
 
+def git_version(repo: Repository) -> tuple[int, ...]:
+    """Return the first two numbers of the version of git, ``(2, 39)``."""
+    said = text(run(repo, "version")).strip().removeprefix("git version ")
+    return tuple(int(part) for part in said.split(".")[:2] if part.isdigit())
+
+
 def identity(repo: Repository) -> str:
     """Return ``Name <address>`` of whoever commits here. Raises UsageError when git does not know."""
     status, out, error = attempt(repo, "var", "GIT_COMMITTER_IDENT")

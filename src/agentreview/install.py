@@ -2,7 +2,8 @@
 
 Hooks go where git looks for them (``git rev-parse --git-path hooks``), which linked worktrees share. A hook that is
 there already is kept beside ours, byte for byte, and runs first. Where a hook manager owns the directory, nothing is
-written: the report says what to add to the manager's configuration.
+written: the report says what to add to the manager's configuration. Where git is new enough, its configuration can
+name the hooks instead (:mod:`agentreview.hookconfig`).
 """
 
 from __future__ import annotations
@@ -13,13 +14,16 @@ import shlex
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from . import hookconfig
 from .callers import STAGES
 from .errors import UsageError
-from .frontends import FrontEnd, detect, signed_by
+from .frontends import FrontEnd, detect, runs_stage, signed_by
+from .git import config_values, git_version
 from .version import INSTALLED, VERSION_FILE, data_directory
 
 if TYPE_CHECKING:
@@ -50,45 +54,73 @@ def install(
     *,
     native: bool = False,
     force: bool = False,
+    config: bool = False,
     command: str | None = None,
     version_file: Path | None = None,
 ) -> InstallReport:
     """Install the hooks, or say what to add to the hook manager in use (``native`` skips looking for one).
 
-    ``force`` allows a hooks directory that is shared by other repositories or versioned. ``command`` and
-    ``version_file`` replace the running installation in the hooks. Raises UsageError.
+    ``force`` allows a hooks directory that is shared by other repositories or versioned. ``config`` names the hooks in
+    git's configuration instead of writing there. ``command`` and ``version_file`` replace the running installation in
+    the hooks. Raises UsageError.
     """
-    front_ends = () if native else detect(Path(repo.root))
+    front_ends = () if native or config else detect(Path(repo.root))
     if front_ends:
         return _through(front_ends[0], repo)
-    if not force:
+    if config and not hookconfig.understood(repo):
+        needed = ".".join(map(str, hookconfig.MINIMUM_GIT))
+        raise UsageError(
+            f"git {'.'.join(map(str, git_version(repo)))} does not run hooks that its configuration names",
+            fix=f"Install git {needed} or newer, or run agentreview install without --config",
+        )
+    if not (force or config):
         _refuse_foreign_directory(repo)
     notes: tuple[str, ...] = ()
     if command is None:
         command, notes = running_command(repo)
         version_file = VERSION_FILE if INSTALLED else None
-    hooks_dir = Path(repo.hooks_dir)
+    hooks_dir = hookconfig.folder(repo) if config else Path(repo.hooks_dir)
     try:
         hooks_dir.mkdir(parents=True, exist_ok=True)
         lines = [_install_one(hooks_dir / stage, render_hook(stage, command, version_file)) for stage in STAGES]
     except OSError as error:
         raise _not_writable(hooks_dir, error, "install") from error
+    # One way at a time: two would judge every commit twice.
+    if config:
+        hookconfig.add(repo, {stage: hooks_dir / stage for stage in STAGES})
+        lines += _take_out(Path(repo.hooks_dir))
+    else:
+        lines += _take_out_of_configuration(repo)
     lines += [f"the hooks run {command}", *notes]
-    return InstallReport(done=True, front_end="native", hooks_dir=hooks_dir, lines=tuple(lines))
+    return InstallReport(done=True, front_end="config" if config else "native", hooks_dir=hooks_dir, lines=tuple(lines))
 
 
 def uninstall(repo: Repository) -> InstallReport:
     """Remove our hooks and put back, exactly as they were, the ones that were there before. Raises UsageError."""
     hooks_dir = Path(repo.hooks_dir)
-    try:
-        lines = [line for stage in STAGES for line in _uninstall_one(hooks_dir / stage)]
-    except OSError as error:
-        raise _not_writable(hooks_dir, error, "uninstall") from error
+    lines = [*_take_out_of_configuration(repo), *_take_out(hooks_dir)]
     gated = [end for end in detect(Path(repo.root)) if end.gated]
     lines += [f"{end.file} still runs agentreview: remove its entry there" for end in gated]
     if not lines:
         lines = [f"no agentreview hooks in {hooks_dir}"]
     return InstallReport(done=not gated, front_end="native", hooks_dir=hooks_dir, lines=tuple(lines))
+
+
+def _take_out(hooks_dir: Path) -> list[str]:
+    try:
+        return [line for stage in STAGES for line in _uninstall_one(hooks_dir / stage)]
+    except OSError as error:
+        raise _not_writable(hooks_dir, error, "uninstall") from error
+
+
+def _take_out_of_configuration(repo: Repository) -> list[str]:
+    lines = [f"hook.{name}: removed from git's configuration" for name in hookconfig.remove(repo)]
+    place = hookconfig.folder(repo)
+    if place.is_dir():
+        _take_out(place)
+        with suppress(OSError):  # something of somebody else's is in it
+            place.rmdir()
+    return lines
 
 
 def render_hook(stage: str, command: str, version_file: Path | None) -> bytes:
@@ -193,15 +225,18 @@ def _through(front_end: FrontEnd, repo: Repository) -> InstallReport:
             "nothing was written; agentreview install --native installs git hooks beside it all the same",
         )
         return InstallReport(done=False, front_end=name, hooks_dir=hooks_dir, lines=lines, entry=front_end.entry)
-    if name not in {"pre-commit", "prek"}:
-        lines = (f"{file} runs agentreview; {name} installs its hooks itself",)
-        return InstallReport(done=True, front_end=name, hooks_dir=hooks_dir, lines=lines)
-    tool = "prek" if name == "prek" or signed_by(hooks_dir / "pre-commit") == "prek" else "pre-commit"
+    if name == "husky":  # it comes with the project's own packages, and nothing of the project is run
+        return _checked(front_end, repo, ())
+    tool = "prek" if name == "pre-commit" and signed_by(hooks_dir / "pre-commit") == "prek" else name
     found = shutil.which(tool)
+    if found is None and tool == "lefthook":
+        return _checked(front_end, repo, ())
     if found is None and tool == "prek":
         raise UsageError("this repository uses prek, but it is not on the PATH", fix="Install prek and run this again")
     argv = [found] if found else [sys.executable, "-m", "pre_commit"]
-    argv += ["install", *(word for stage in STAGES for word in ("--hook-type", stage))]
+    argv += ["install"]
+    if tool != "lefthook":
+        argv += [word for stage in STAGES for word in ("--hook-type", stage)]
     ours = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
     clean = {key: value for key, value in os.environ.items() if key not in ours}
     done = subprocess.run(argv, cwd=repo.root, env=clean, capture_output=True, check=False, stdin=subprocess.DEVNULL)
@@ -209,14 +244,29 @@ def _through(front_end: FrontEnd, repo: Repository) -> InstallReport:
     said = tuple(line.strip() for line in output if line.strip())
     if done.returncode:
         raise UsageError(f"{tool} install failed: {' / '.join(said)}", fix=f"Put that right, then run: {tool} install")
-    lines = (f"installed by {tool}, which {file} configures", *said)
-    return InstallReport(done=True, front_end=tool, hooks_dir=hooks_dir, lines=lines)
+    return _checked(replace(front_end, name=tool), repo, (f"installed by {tool}, which {file} configures", *said))
+
+
+def _checked(front_end: FrontEnd, repo: Repository, lines: tuple[str, ...]) -> InstallReport:
+    """Report whether git now runs the manager, and the manager agentreview, for every stage."""
+    name, hooks_dir = front_end.name, Path(repo.hooks_dir)
+    there = [stage for stage in STAGES if signed_by(hooks_dir / stage) == name]
+    missing = [stage for stage in STAGES if stage not in there or not runs_stage(front_end, stage)]
+    if not there:
+        command = {"husky": "npx husky", "lefthook": "lefthook install"}.get(name, f"{name} install")
+        lines += (f"{name} has not put its hooks into this work tree: run {command}, then agentreview install again",)
+    elif missing:
+        lines += (f"{front_end.file} does not run agentreview for {', '.join(missing)}: add what is below",)
+    else:
+        lines = lines or (f"{front_end.file} runs agentreview, and {name} has put its hooks in",)
+    if name == "husky" and there:
+        lines += ("husky's hooks are files of one work tree that git ignores: run npx husky in every new worktree",)
+    entry = front_end.entry if there and missing else ""
+    return InstallReport(done=not missing, front_end=name, hooks_dir=hooks_dir, lines=lines, entry=entry)
 
 
 def _refuse_foreign_directory(repo: Repository) -> None:
     """Raise UsageError where core.hooksPath sends the hooks to a directory that is not this repository's alone."""
-    from .git import config_values
-
     values = config_values(repo, "core.hooksPath")
     if not values:
         return

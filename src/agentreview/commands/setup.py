@@ -15,18 +15,20 @@ if TYPE_CHECKING:
 
 @click.command("install", context_settings=CONTEXT, short_help="Put the hooks into this repository.")
 @click.option("--native", is_flag=True, help="Write git hooks even where a hook manager is in use.")
+@click.option("--config", is_flag=True, help="Name the hooks in .git/config: git 2.54 or newer.")
 @click.option("--force", is_flag=True, help="Also where the hooks directory is shared or versioned.")
 @worktree_option
-def install_command(*, native: bool, force: bool, worktree: str | None) -> int:
+def install_command(*, native: bool, config: bool, force: bool, worktree: str | None) -> int:
     """Put the hooks where git looks for them, once for all worktrees of the repository.
 
     A hook that is there already is kept and runs first. Where pre-commit, prek, lefthook or husky is in use, that is
-    used instead, or the entry to add to its configuration is printed.
+    used instead, or the entry to add to its configuration is printed. With --config git runs them whatever
+    core.hooksPath says, and beside any hook manager.
     """
     from agentreview.git import open_repository
     from agentreview.install import install
 
-    return _installed(install(open_repository(worktree), native=native, force=force))
+    return _installed(install(open_repository(worktree), native=native, config=config, force=force))
 
 
 @click.command("uninstall", context_settings=CONTEXT, short_help="Take the hooks out again.")
@@ -45,8 +47,9 @@ def _installed(report: InstallReport) -> int:
     lines = [escape(line) for line in report.lines]
     if report.entry:
         lines += ["", *(escape(line) for line in report.entry.rstrip("\n").split("\n"))]
-    elif report.done and report.front_end == "native":
-        lines.insert(0, f"git hooks in {escape(str(report.hooks_dir))}")
+    elif report.done and report.front_end in {"native", "config"}:
+        named = "hooks named in .git/config, in" if report.front_end == "config" else "git hooks in"
+        lines.insert(0, f"{named} {escape(str(report.hooks_dir))}")
     emit("\n".join(lines) + "\n")
     return int(ExitCode.PASS if report.done else ExitCode.USAGE)
 
@@ -56,7 +59,8 @@ def _installed(report: InstallReport) -> int:
 def doctor_command(*, worktree: str | None) -> int:
     """Look at everything a commit depends on here: git, hooks in every worktree, store, policies, configuration.
 
-    Changes nothing. Exits 0 when nothing failed, else 2.
+    In every worktree git is made to run the hooks that are ours, with a probe that they answer. Changes nothing.
+    Exits 0 when nothing failed, else 2.
     """
     from agentreview.doctor import FAIL, diagnose, render
     from agentreview.git import open_repository
