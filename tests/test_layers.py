@@ -32,7 +32,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("snapshot", "config", "detect"),
     ("syntax", "waiverfile"),
     ("policies",),
-    ("agents", "worker", "anchor", "waivers", "receipts", "reporters"),
+    ("agents", "worker", "anchor", "waivers", "receipts", "reporters", "masking"),
     ("triage", "console", "approvals", "ledger"),
     ("compute", "history", "issuing"),
     ("background",),

@@ -124,6 +124,31 @@ def _hidden(line: str) -> str:
     return parts.group(1) + _BARE.sub("[hidden]", parts.group(2)) + parts.group(3)
 
 
+def spans(line: str) -> Iterator[tuple[int, int]]:
+    """Where values stand that may be credentials: start and end of each, also of those that a finding would need more for.
+
+    For text that leaves the machine, where hiding too much costs little. May overlap.
+    """
+    if plain(line):
+        return
+    for match in _MASKED.finditer(line):
+        keep = next((group for group in match.groups()[1:5] if group), "")
+        if not (match.group(6) and (_STAND_IN.search(match.group(6)) or _CODE_VALUE.match(match.group(6)))):
+            yield match.start() + len(keep), match.end()
+    for pattern in (_DEFAULTED, _UNQUOTED):
+        for match in pattern.finditer(line):
+            if _is_secret_value(match.group(2) or match.group(1), match.group(3)):
+                yield match.span(3)
+    for match in _BARE.finditer(line):
+        yield match.span()
+    if _KNOWN.search(line):
+        for _, value in _detected(line):
+            start = line.find(value)
+            while start >= 0:
+                yield start, start + len(value)
+                start = line.find(value, start + len(value))
+
+
 def scan(policy: Policy, check: Check, change: FileChange) -> list[Claim]:
     """Return claims for credentials on lines that the change adds."""
     if change.after is None or change.opaque or _LOCKFILES.search(change.path):
