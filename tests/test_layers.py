@@ -35,7 +35,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("agents", "worker", "anchor", "waivers", "receipts", "reporters", "masking"),
     ("triage", "console", "approvals", "ledger"),
     ("compute", "history", "issuing"),
-    ("background",),
+    ("background", "coverage"),
     ("review",),
     ("ci", "bypass", "pushed"),
     ("install",),

@@ -13,13 +13,17 @@ from jsonschema import Draft202012Validator
 
 from agentreview.model import (
     AgentRun,
+    CommitSeen,
     Confidence,
+    Cover,
+    Coverage,
     Decision,
     Evidence,
     Finding,
     Hit,
     Origin,
     Outcome,
+    RefusedReceipt,
     Rule,
     Severity,
     Skipped,
@@ -100,6 +104,19 @@ rules = st.builds(
     cwe=many(text),
     references=many(text),
 )
+coverages = st.builds(
+    Coverage,
+    required=text,
+    signers=line,
+    commits=many(
+        st.builds(
+            CommitSeen, oid=text, subject=text, cover=st.none() | st.sampled_from(Cover), why=text, receipt=text, signed_by=text,
+            other_settings=st.booleans(),
+        )
+    ),
+    refused=many(st.builds(RefusedReceipt, id=text, why=text)),
+    notes=many(text),
+)  # fmt: skip
 verdicts = st.builds(
     Verdict,
     decision=st.sampled_from(Decision),
@@ -113,6 +130,7 @@ verdicts = st.builds(
     until=text,
     configuration=text,
     configured_in=text,
+    coverage=st.none() | coverages,
     files=line,
     worktree=st.none() | path,
     branch=st.none() | path,
@@ -138,8 +156,14 @@ def test_every_verdict_reads_back_equal_in_both_layouts_and_fits_the_schema(subj
 
 def test_every_field_of_every_value_is_in_the_report():
     """A field added to the model and forgotten here would be lost in the store."""
+    seen = CommitSeen(oid="1" * 40, subject="x", cover=None, why="no receipt")
+    gone = RefusedReceipt(id="0" * 64, why="changed")
     full = verdict(
-        waived(evidence=(Evidence(path="a", line=1, shows="s"),)), runs=(run(),), skipped=(skipped(),), rules=(rule(),)
+        waived(evidence=(Evidence(path="a", line=1, shows="s"),)),
+        runs=(run(),),
+        skipped=(skipped(),),
+        rules=(rule(),),
+        coverage=Coverage(required="report", signers=0, commits=(seen,), refused=(gone,)),
     )
     report = to_json(full)
     for value, written in (
@@ -149,6 +173,8 @@ def test_every_field_of_every_value_is_in_the_report():
         (full.runs[0], report["runs"][0]),
         (full.skipped[0], report["skipped"][0]),
         (full.rules[0], report["rules"][0]),
+        (seen, report["coverage"]["commits"][0]),
+        (gone, report["coverage"]["refused"][0]),
     ):
         assert set(written) == set(type(value).__dataclass_fields__)
     renamed = {"files": "files_reviewed", "version": "tool"}
@@ -169,7 +195,7 @@ def test_the_report_has_the_documented_keys_and_counts():
     assert list(report) == [
         *("schema", "tool", "decision", "exit_code", "base", "tree", "source", "worktree", "branch", "files_reviewed"),
         *("summary", "findings", "runs", "skipped", "rules", "notes"),
-        *("until", "configuration", "configured_in", "cached", "seconds", "not_shown"),
+        *("until", "configuration", "configured_in", "coverage", "cached", "seconds", "not_shown"),
     ]
     assert report["schema"] == "agentreview/report/1"
     assert report["not_shown"] == list(BEYOND)
@@ -279,7 +305,7 @@ def test_the_schema_is_valid_and_closed():
                 yield from objects(child)
 
     shapes = list(objects(SCHEMA))
-    assert len(shapes) == 9
+    assert len(shapes) == 13
     assert all(shape["additionalProperties"] is False for shape in shapes)
     assert all(shape["required"] == list(shape["properties"]) for shape in shapes)
     assert not VALIDATOR.is_valid({**REPORT, "extra": 1})

@@ -113,6 +113,7 @@ def merge(verdicts: Sequence[Verdict]) -> Verdict:
         skipped=tuple(dict.fromkeys(skip for verdict in verdicts for skip in verdict.skipped)),
         rules=tuple(rules[name] for name in sorted(rules)),
         notes=tuple(_notes(verdicts)),
+        coverage=next((verdict.coverage for verdict in verdicts if verdict.coverage), None),
         files=max(verdict.files for verdict in verdicts),
         seconds=round(sum(verdict.seconds for verdict in verdicts), 3),
     )

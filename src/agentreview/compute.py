@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -53,12 +53,12 @@ def warm() -> None:
 
 def compute(
     snapshot: Snapshot, files: Mapping[str, bytes], progress: Progress | None = None, trees: Trees | None = None, *,
-    today: str, accepted: Mapping[str, str] | None = None, packs: Collection[str] | None = None, known: Iterable[Finding] = (),
+    today: str, accepted: Mapping[str, str] | None = None, packs: Collection[str] | None = None, known: Sequence[Finding] = (),
 ) -> Verdict:  # fmt: skip
     """Review under the configuration and the waivers in ``files`` (path -> content). ConfigError for a mistake there.
 
     ``today`` (ISO, UTC) decides which waivers have expired; ``accepted``: :class:`agentreview.waivers.Terms`; ``packs``: only
-    these are asked, and the others are said to be left out. ``known`` are findings that no policy makes; waivers apply to them.
+    these are asked, and the others are said to be left out. ``known`` are findings that no policy makes; waivers apply to them, and one that is blocking stays so otherwise.
     """
     loaded = load_with(files, examine_in_workers)
     config = load_config(files.get, known_policies=loaded.catalogue.ids())
@@ -97,7 +97,7 @@ def _guard(snapshot: Snapshot, files: Mapping[str, bytes], config: Config) -> Co
 def review_snapshot(
     snapshot: Snapshot, config: Config, progress: Progress | None = None, *, guard: Config | None = None, trees: Trees | None = None,
     terms: waivers.Terms = _NO_TERMS, waiver_file: bytes | None = None, packs: Collection[str] | None = None,
-    loaded: Loaded | None = None, known: Iterable[Finding] = (),
+    loaded: Loaded | None = None, known: Sequence[Finding] = (),
 ) -> Verdict:  # fmt: skip
     """Compute the verdict of a snapshot: policies, anchoring, waivers, triage.
 
@@ -129,7 +129,11 @@ def review_snapshot(
             snapshot, (Claimed(claim, n, existing=False) for n, claim in enumerate(applied.granted, 1)), rules
         )
         waived += said
-    settled = order(settle(f, engine.guard if f.rule in guards else config) for f in waived)
+    # What is known to block does so whatever severities do: it is not about code, but about who answers for it.
+    sure = {f.fingerprint for f in known if f.status is Status.BLOCKING}
+    settled = order(
+        f if f.fingerprint in sure else settle(f, engine.guard if f.rule in guards else config) for f in waived
+    )
     failed = [f"{path}: {reason}" for path, reason in (*reviewed.failed, *unanchored)]
     runs = []
     ids_known = sorted((*(p.id for p in whole.policies), *(name for name, _ in loaded.unchecked)))

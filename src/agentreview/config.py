@@ -27,10 +27,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Config",
+    "InCi",
     "Level",
     "Limits",
     "Models",
     "Receipting",
+    "Requirement",
     "Reviewers",
     "Waiving",
     "config_relaxations",
@@ -62,6 +64,22 @@ class Level(str, Enum):
         return ("off", "advisory", "on").index(self.value)
 
 
+class Requirement(str, Enum):
+    """What CI makes of a commit without a receipt: nothing, a line of the report, or a failure; the last two differ in
+    whether an advisory receipt will do, or only one that a signer of the base signed.
+    """
+
+    OFF = "off"
+    REPORT = "report"
+    ANY = "any"
+    SIGNED = "signed"
+
+    @property
+    def rank(self) -> int:
+        """0 (off) to 3 (signed)."""
+        return ("off", "report", "any", "signed").index(self.value)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """Above these a file is not reviewed, and listed as skipped with the reason; never called clean.
@@ -74,7 +92,7 @@ class Limits:
     file_seconds: float = 5.0
 
 
-_KEYS = "block_at exclude packs policies facts limits waivers receipts models reviewers".split()
+_KEYS = "block_at exclude packs policies facts limits waivers receipts models reviewers ci".split()
 _APPROVER = lazy(r"[^\s@<>,]+@[^\s@<>,]+|SHA256:[A-Za-z0-9+/]{43}=?|[0-9A-F]{40}(?:[0-9A-F]{24})?")
 _LIMIT_RANGES = {
     "max_file_bytes": (1, 64 * 1024 * 1024),
@@ -109,6 +127,13 @@ class Receipting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InCi:
+    """What CI asks for beside the policies. It is read from the base, like everything CI goes by."""
+
+    require_receipts: Requirement = Requirement.REPORT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """Everything a project may set. ``path`` is the file it came from, ``None`` for the defaults.
 
@@ -125,6 +150,7 @@ class Config:
     receipts: Receipting = field(default=Receipting())
     models: Models = field(default=Models())
     reviewers: Reviewers = field(default=Reviewers())
+    ci: InCi = field(default=InCi())
     path: str | None = None
     digest: str = digest({})
 
@@ -257,6 +283,7 @@ def _config(reader: Reader, document: Any, known_policies: Collection[str]) -> C
         receipts=_receipting(reader, document.get("receipts", {})),
         models=read_models(reader, document.get("models", {})),
         reviewers=read_reviewers(reader, document.get("reviewers", {})),
+        ci=_in_ci(reader, document.get("ci", {})),
         path=reader.path,
         digest=digest(document),
     )
@@ -310,6 +337,13 @@ def _receipting(reader: Reader, value: Any) -> Receipting:
         )
     push = reader.choice(table.get("push", "never"), ("receipts", "push"), ("never", "with-commits"))
     return Receipting(signing_key=key, push=push)
+
+
+def _in_ci(reader: Reader, value: Any) -> InCi:
+    table = reader.table(value, ("ci",), ("require_receipts",))
+    choices = tuple(one.value for one in Requirement)
+    asked = reader.choice(table.get("require_receipts", "report"), ("ci", "require_receipts"), choices)
+    return InCi(require_receipts=Requirement(asked))
 
 
 def _facts(reader: Reader, value: Any) -> Facts:

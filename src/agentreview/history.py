@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from enum import Enum
 
 from agentreview import git, ledger
-from agentreview.canonical import digest
 from agentreview.errors import IncompleteError
 from agentreview.git import Repository, shown, text
-from agentreview.model import Confidence, Decision, Finding, Hit, Origin, Rule, Severity, Status
+from agentreview.model import Cover, Decision
 from agentreview.receipts import UNREVIEWED, Entry, Receipt, content_key
-from agentreview.reporters.summary import count
 from agentreview.snapshot import empty_tree
 
+SUBJECT = 200  # characters that are kept of a commit's subject
 _RAW = ("diff-tree", "--stdin", "-r", "-z", "--raw", "--no-abbrev", "--no-renames", "--ignore-submodules=none")
 
 
@@ -33,12 +32,16 @@ class Standing(str, Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Commit:
-    """A commit as a change: ``base`` is the tree of its first parent, or the empty one. ``parent`` is "" for a root."""
+    """A commit as a change: ``base`` is the tree of its first parent, or the empty one. ``parent`` is "" for a root.
+
+    ``subject`` is the first paragraph of its message, cut; untrusted, like all of it.
+    """
 
     oid: str
     parent: str
     base: str
     tree: str
+    subject: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +55,13 @@ class Settled:
     receipt: Receipt | None = None
 
 
+def cover(receipt: Receipt, base: str, tree: str, oid: str = "") -> Cover:
+    """Say how a receipt fits a change whose content key it has. ``oid`` is the commit, "" where it has none yet."""
+    if (receipt.base, receipt.tree) != (base, tree):
+        return Cover.SAME_BLOBS
+    return Cover.MESSAGE_ONLY if oid and receipt.commit and receipt.commit != oid else Cover.EXACT
+
+
 def commits(repo: Repository, *span: str) -> tuple[Commit, ...]:
     """List commits as ``rev-list`` does for ``span`` (HEAD, ^BASE, --not --remotes …), the oldest first.
 
@@ -63,13 +73,13 @@ def commits(repo: Repository, *span: str) -> tuple[Commit, ...]:
         return ()
     headers = git.run(repo, "cat-file", "--batch", stdin="\n".join((*oids, "")).encode())
     found = [(oid, *_header(block)) for oid, block in zip(oids, _objects(headers, oids), strict=True)]
-    trees = {oid: tree for oid, tree, _ in found}
-    outside = [parent for _, _, parent in found if parent and parent not in trees]
+    trees = {oid: tree for oid, tree, _, _ in found}
+    outside = [parent for _, _, parent, _ in found if parent and parent not in trees]
     trees.update(_trees(repo, dict.fromkeys(outside)))
-    empty = empty_tree(repo) if any(not parent for _, _, parent in found) else ""
+    empty = empty_tree(repo) if any(not parent for _, _, parent, _ in found) else ""
     return tuple(
-        Commit(oid=oid, parent=parent, base=trees[parent] if parent else empty, tree=tree)
-        for oid, tree, parent in found
+        Commit(oid=oid, parent=parent, base=trees[parent] if parent else empty, tree=tree, subject=subject)
+        for oid, tree, parent, subject in found
     )
 
 
@@ -85,11 +95,13 @@ def _objects(out: bytes, oids: Sequence[str]) -> list[bytes]:
     return blocks
 
 
-def _header(commit: bytes) -> tuple[str, str]:
-    """Return tree and first parent of a commit object, as it is: a shallow clone's rev-list calls it a root."""
-    lines = text(commit.partition(b"\n\n")[0]).split("\n")
+def _header(commit: bytes) -> tuple[str, str, str]:
+    """Return tree, first parent and subject of a commit object, as it is: a shallow clone's rev-list calls it a root."""
+    header, _, message = commit.partition(b"\n\n")
+    lines = text(header).split("\n")
     tree = next(line[5:] for line in lines if line.startswith("tree "))
-    return tree, next((line[7:] for line in lines if line.startswith("parent ")), "")
+    subject = text(message.lstrip(b"\n")[: 4 * SUBJECT]).partition("\n\n")[0].rstrip("\n").replace("\n", " ")
+    return tree, next((line[7:] for line in lines if line.startswith("parent ")), ""), subject[:SUBJECT]
 
 
 def _trees(repo: Repository, wanted: Iterable[str]) -> dict[str, str]:
@@ -148,8 +160,7 @@ def settled(
 ) -> tuple[Settled, ...]:
     """Say of each change (base tree, tree) what the receipts here say.
 
-    ``counts`` decides whether a receipt counts: in CI, whether it is signed and judged by the base's configuration. One
-    that rests on a waiver which has expired ``today`` does not.
+    ``counts`` decides whether a receipt counts. One that rests on a waiver which has expired ``today`` does not.
     """
     keys = [content_key(entries) for entries in raw_entries(repo, pairs)]
     known = ledger.find(repo, (key for key, (base, tree) in zip(keys, pairs, strict=True) if base != tree))
@@ -174,37 +185,3 @@ def settled(
         )
         found.append(Settled(base=base, tree=tree, key=key, standing=standing, receipt=receipt))
     return tuple(found)
-
-
-BYPASSED = Rule(
-    id="conduct.review-bypassed",
-    title="Every change is reviewed, or somebody answers for letting it through",
-    severity=Severity.HIGH,
-    pack="conduct",
-    why="A commit was let through without a review, by a person who said why. Whether that is acceptable is not theirs alone to say.",
-    fix="Have the change looked at, and let an approver accept the bypass: agentreview waive, in a commit that the approver signs.",
-    cwe=("CWE-693",),
-    references=("SOC 2 CC8.1",),
-)
-
-
-def bypasses(repo: Repository, base: str, head: str, *, today: str) -> tuple[Finding, ...]:
-    """Return a finding for each change between two commits that has a receipt of a bypass and none of a review.
-
-    It is named by the content of the change, so that a waiver of it survives a rebase.
-    """
-    listed = commits(repo, head, f"^{base}")
-    found: dict[str, Finding] = {}
-    for one, state in zip(listed, settled(repo, [(c.base, c.tree) for c in listed], today=today), strict=True):
-        if state.standing is not Standing.BYPASSED or state.receipt is None:
-            continue
-        receipt = state.receipt
-        name = digest({"rule": BYPASSED.id, "change": state.key}, size=10)
-        found[name] = Finding(
-            fingerprint=name, rule=BYPASSED.id, title=BYPASSED.title, severity=BYPASSED.severity, confidence=Confidence.HIGH,
-            hit=Hit.VIOLATION, origin=Origin.INTRODUCED, status=Status.ADVISORY, agent="policy:conduct", unit="", excerpt="",
-            path=next((e.path for e in receipt.entries if e.new_mode != "000000"), receipt.entries[0].path), start_line=1, end_line=1,
-            message=f"commit {one.oid[:12]} ({count(len(receipt.entries), 'file')}) was not reviewed: {receipt.person} let it through: {receipt.bypass}",
-            why=BYPASSED.why, fix=BYPASSED.fix, cwe=BYPASSED.cwe, references=BYPASSED.references,
-        )  # fmt: skip
-    return tuple(found.values())

@@ -108,10 +108,8 @@ def _pending(repo: Repository) -> dict[str, bytes]:
     for file, path in _new_files(repo):
         with suppress(OSError):  # another process was faster
             data = file.read_bytes()
-            if _named(path, data):
+            if _named(path, data):  # else it stays where it is, and is named as bad wherever receipts are checked
                 found[path] = data
-            else:
-                file.replace(file.with_name(f".damaged-{file.name}"))
     return found
 
 
@@ -224,16 +222,23 @@ def _turn(repo: Repository) -> Iterator[None]:
 def find(repo: Repository, keys: Iterable[str]) -> dict[str, tuple[Receipt, ...]]:
     """Return the receipts of each content key, from the directory and from the ref, the newest first.
 
-    What is no receipt, or not of that key, is none: :func:`everything` says so.
+    What is no receipt, or not of that key, is none: :func:`search` says so.
     """
+    return search(repo, keys)[0]
+
+
+def search(repo: Repository, keys: Iterable[str]) -> tuple[dict[str, tuple[Receipt, ...]], tuple[Stored, ...]]:
+    """Return what :func:`find` does, and the files that are named like a receipt of these keys and are none."""
     wanted = tuple(dict.fromkeys(keys))
     found: dict[str, dict[str, Receipt]] = {key: {} for key in wanted}
     sources = [(path, file) for file, path in _new_files(repo) if path[3:67] in found]
     for key in wanted:
         folder = Path(repo.store_dir, "receipts", key[:2], key)
         sources += [(f"{key[:2]}/{key}/{name}", folder / name) for name in _names(folder)]
-    stored = [_stored(path, data) for path, file in sources if (data := _bytes(file)) is not None]
-    known = {one.path for one in stored}
+    stored = [
+        _stored(path, data) for path, file in sources if _PATH.fullmatch(path) and (data := _bytes(file)) is not None
+    ]
+    known = {one.path for one in stored if one.receipt is not None}
     tip = _tip(repo)
     for first in range(0, len(wanted) if tip else 0, 500):
         listed = _listing(repo, tip, *(f"{key[:2]}/{key}" for key in wanted[first : first + 500]))
@@ -241,9 +246,16 @@ def find(repo: Repository, keys: Iterable[str]) -> dict[str, tuple[Receipt, ...]
     for one in stored:
         if one.receipt is not None:
             found[one.receipt.key][one.receipt.id] = one.receipt
+    refused = {one.path: one for one in stored if one.receipt is None}
     return {
         key: tuple(sorted(ones.values(), key=lambda one: (one.at, one.id), reverse=True)) for key, ones in found.items()
-    }
+    }, tuple(refused[path] for path in sorted(refused))
+
+
+def any_here(repo: Repository) -> bool:
+    """Whether this clone has any receipts at all, of whatever change."""
+    root = Path(repo.store_dir, "receipts")
+    return bool(_tip(repo)) or any(_new_files(repo)) or any(root.glob("??/*/*.json"))
 
 
 def everything(repo: Repository) -> Iterator[Stored]:

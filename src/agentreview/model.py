@@ -261,6 +261,51 @@ class AgentRun:
     rules: tuple[str, ...] = ()
 
 
+class Cover(str, Enum):
+    """How a receipt fits a commit, the closest first. What fits less is no cover: a patch id never is one."""
+
+    EXACT = "exact"  # the same two trees
+    MESSAGE_ONLY = "message-only"  # the same two trees, reviewed as another commit
+    SAME_BLOBS = "same-blobs"  # on another base: every file with the same path, mode and content, before and after
+    EMPTY = "empty"  # the commit changes no file, so there was nothing to see
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitSeen:
+    """One commit of a range, and the receipt that says a gate saw it.
+
+    ``cover`` is None where none does, and ``why`` says what is known instead. ``signed_by`` is a signer of the base, ""
+    for an advisory receipt. ``other_settings``: it was judged by settings that are not the base's.
+    """
+
+    oid: str
+    subject: str
+    cover: Cover | None
+    why: str = ""
+    receipt: str = ""
+    signed_by: str = ""
+    other_settings: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedReceipt:
+    """A file that is named like a receipt of one of these commits and is not what it says."""
+
+    id: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coverage:
+    """Which commits of a range a gate saw. ``required``: ``[ci] require_receipts``. It never stands in for a review."""
+
+    required: str
+    signers: int  # of the base: how many lines its file of allowed signers has
+    commits: tuple[CommitSeen, ...]
+    refused: tuple[RefusedReceipt, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
 NOT_CONFIGURED = "not configured: "  # how a note begins that names facts which the configuration leaves open,
 NOT_CONFIRMED = "not confirmed: "  # and facts that stand in it without a person's name
 
@@ -285,5 +330,6 @@ class Verdict:
     until: str = ""  # the first day on which a waiver begins or ends, and the answer may be another one; "" = never
     configuration: str = ""  # digest of the settings it was judged by
     configured_in: str = ""  # the file they came from, "" for the defaults
+    coverage: Coverage | None = None  # in CI: which commits of the range a gate saw; None where nobody asked
     cached: bool = False
     seconds: float = field(default=0.0, compare=False)

@@ -75,6 +75,8 @@ class Receipt:
     version: str
     bypass: str  # the stated reason, "" for a review
     expires: str  # the first end of a waiver it rests on, "" for none
+    commit: str  # what was reviewed as a commit, "" where it was none yet
+    configuration: str  # the digest of the settings, "" for a bypass
     entries: tuple[Entry, ...]
     statement: Mapping[str, Any]
     signature: str  # armored ssh signature, "" for none
@@ -279,13 +281,18 @@ def _receipt(sealed: Any, data: bytes) -> Receipt:
         if not right:
             raise ValueError(wrong)
     ends = [f["waiver"]["expires"] for f in predicate["findings"] if f["waiver"] and f["waiver"]["expires"]]
-    texts = (predicate["at"], predicate["person"], predicate["tool"]["version"], signature, *ends)
+    commit = predicate["source"]["commit"] or ""
+    configuration = (predicate["configuration"] or {"digest": ""})["digest"]
+    texts = (
+        predicate["at"], predicate["person"], predicate["tool"]["version"], signature, commit, configuration, *ends
+    )  # fmt: skip
     if not all(isinstance(text, str) for text in texts):
         raise ValueError("with something else where a text belongs")
     return Receipt(
         id=identifier(data), key=predicate["change"], base=base, tree=tree, decision=predicate["decision"], at=predicate["at"],
         person=predicate["person"], version=predicate["tool"]["version"], entries=entries, statement=stated, signature=signature,
-        bypass=str((predicate["bypass"] or {}).get("reason", "")), expires=min(ends, default=""), data=data,
+        bypass=str((predicate["bypass"] or {}).get("reason", "")), expires=min(ends, default=""), commit=commit,
+        configuration=configuration, data=data,
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .config import Config, Limits, Waiving
+    from .config import Config, InCi, Limits, Waiving
     from .facts import Facts
     from .modelsettings import Models, Reviewers
 
@@ -73,6 +73,7 @@ def relaxations(old: Config, new: Config) -> tuple[str, ...]:
         *_waiving(old.waivers, new.waivers),
         *_models(old.models, new.models),
         *_reviewers(old.reviewers, new.reviewers),
+        *_in_ci(old.ci, new.ci),
         *_facts(old.facts, new.facts),
     )
 
@@ -133,6 +134,12 @@ def _reviewers(old: Reviewers, new: Reviewers) -> Iterator[str]:
         before, after = getattr(old, name), getattr(new, name)
         if after > before:
             yield f"reviewers.{name} raised from {before:g} to {after:g}"
+
+
+def _in_ci(old: InCi, new: InCi) -> Iterator[str]:
+    before, after = old.require_receipts, new.require_receipts
+    if after.rank < before.rank:
+        yield f"ci.require_receipts lowered from {before.value} to {after.value}"
 
 
 def _facts(old: Facts, new: Facts) -> Iterator[str]:

@@ -92,12 +92,13 @@ def judge_for_ci(
     """Judge what turns the commit ``base`` into ``head`` by the rules of the commit ``policy``: the change brings none of its own.
 
     Configuration, policies of the project and approvers are read from ``policy``; of the waivers the change adds only those count that an approver
-    signed for. A commit that a person let through without a review is a finding. Nothing is looked up or kept: another machine's verdicts are not this one's. A receipt is written, unless only
+    signed for. What receipts know of its commits is looked up: see :mod:`agentreview.coverage`. Nothing is looked up or kept: another machine's verdicts are not this one's. A receipt is written, unless only
     some packs were asked.
     """
     from agentreview.approvals import accepted
+    from agentreview.config import Requirement
+    from agentreview.coverage import coverage
     from agentreview.git import read_files
-    from agentreview.history import bypasses
     from agentreview.snapshot import resolve
     from agentreview.surroundings import WAIVERS, GitTrees, configuration
     from agentreview.version import engine_version
@@ -108,14 +109,16 @@ def judge_for_ci(
         files = {**rules, **read_files(repo, tree, (WAIVERS,))}
         _try_policies(repo, tree, rules)
         snapshot = _snapshot(repo, resolve(repo, base, "tree"), tree, None, source, _size_limit(files))
-        signed = accepted(repo, base, head, snapshot, read_config(repo, policy), policy=policy)
+        config = read_config(repo, policy)
+        signed = accepted(repo, base, head, snapshot, config, policy=policy)
         trees = GitTrees(repo, engine_version())
         asked = packs is None or "conduct" in packs
-        known = bypasses(repo, base, head, today=utc_date()) if asked else ()
+        seen, known = coverage(repo, base, head, config, policy=policy, today=utc_date()) if asked else (None, ())
         verdict = started.verdict(
             snapshot, files, progress, trees, today=utc_date(), accepted=signed, packs=packs, known=known
         )
-    verdict = replace(verdict, version=engine_version())
+    shown = seen if config.ci.require_receipts is not Requirement.OFF else None
+    verdict = replace(verdict, version=engine_version(), coverage=shown)
     if verdict.decision is not Decision.INCOMPLETE and packs is None:
         verdict = _receipted(repo, verdict, snapshot, rules, resolve(repo, policy, "tree"))
     _remember(repo, verdict)

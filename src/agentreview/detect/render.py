@@ -56,6 +56,9 @@ _HEAD = """\
 # money_per_worktree = 50.0
 # money_per_day = 20.0
 
+[ci]
+# require_receipts = "report"  # off | report | any | signed: what CI makes of a commit without a receipt of its review
+
 # ---- Facts about this project -------------------------------------------------------------------------
 # Written by detection: a proposal, each value below the place that shows it. Read them, correct them, then put your
 # name under all of them (agentreview facts confirm) or under a part (agentreview facts confirm tenant phi.models).

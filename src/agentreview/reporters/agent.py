@@ -12,11 +12,15 @@ from agentreview.model import Decision, Finding, Verdict
 from agentreview.reporters.summary import (
     advice,
     bucket,
+    commit_row,
     count,
+    coverage_line,
     decision_line,
     handles,
     questions,
+    refused_rows,
     skipped_by_reason,
+    uncovered,
     unfinished,
 )
 from agentreview.reporters.text import defuse, escape
@@ -54,6 +58,9 @@ def render(
         named = ", ".join(skip.path for skip in skips[:LISTED])
         more = f" and {len(skips) - LISTED} more" if len(skips) > LISTED else ""
         lines += ["", f"NOT REVIEWED ({reason}): {named}{more}"]
+    if coverage_line(verdict) and verdict.coverage:
+        rows = [*map(commit_row, uncovered(verdict)[:LISTED]), *refused_rows(verdict.coverage), *verdict.coverage.notes]
+        lines += ["", f"COMMITS {coverage_line(verdict)}", *(f"- {_one_line(row)}" for row in rows)]
     if verdict.decision is Decision.BLOCK:
         lines += [
             "",

@@ -12,15 +12,20 @@ from collections.abc import Iterator
 
 from agentreview.model import Decision, Finding, Verdict
 from agentreview.reporters.summary import (
+    LOOK_ALIKE,
     advice,
     bucket,
     citations,
+    commit_row,
     count,
     counts_line,
+    coverage_line,
     decision_line,
     handles,
     questions,
+    refused_rows,
     skipped_by_reason,
+    uncovered,
     unfinished,
     waived_by,
 )
@@ -41,13 +46,21 @@ def render(
     quiet: bool = False,
 ) -> str:
     """Render annotations. Old debt is annotated only if ``verbose``; ``quiet`` leaves out the notices about a pass."""
-    if quiet and verdict.decision is Decision.PASS and not verdict.skipped and not unfinished(verdict):
+    if (
+        quiet
+        and verdict.decision is Decision.PASS
+        and not verdict.skipped
+        and not unfinished(verdict)
+        and not any(_commits(verdict))
+    ):
         return ""
     lines = [
         *_incomplete(verdict),
         *_findings(verdict, verbose=verbose, quiet=quiet),
         *_skipped(verdict),
+        *_commits(verdict),
         *([] if quiet else [_command("notice", note, title="agentreview") for note in verdict.notes]),
+        *([defuse(escape(line))] if (line := coverage_line(verdict)) else []),
         defuse(escape(f"{decision_line(verdict)} [{counts_line(verdict)}]")),
     ]
     return "\n".join(lines) + "\n"
@@ -105,6 +118,22 @@ def _skipped(verdict: Verdict) -> Iterator[str]:
         more = [f"… and {len(skips) - LISTED} more"] if len(skips) > LISTED else []
         title = f"Not reviewed: {count(len(skips), 'file')}, {reason}"
         yield _command("notice", "\n".join([*paths, *more]), title=title)
+
+
+def _commits(verdict: Verdict) -> Iterator[str]:
+    """One annotation for the commits that no gate saw, one for receipts that are refused."""
+    missing = uncovered(verdict)
+    if missing:
+        more = [f"… and {len(missing) - LISTED} more"] if len(missing) > LISTED else []
+        rows = [*map(commit_row, missing[:LISTED]), *more, LOOK_ALIKE]
+        yield _command(
+            "notice", "\n".join(rows), title=f"{count(len(missing), 'commit')} without a receipt that counts"
+        )
+    if verdict.coverage and verdict.coverage.refused:
+        rows = refused_rows(verdict.coverage)
+        yield _command("warning", "\n".join(rows[:LISTED]), title=f"{count(len(rows), 'receipt')} refused")
+    for note in verdict.coverage.notes if verdict.coverage else ():
+        yield _command("notice", note, title="agentreview")
 
 
 def _command(name: str, message: str, **properties: str) -> str:

@@ -14,7 +14,18 @@ from typing import Any
 
 from agentreview.canonical import digest
 from agentreview.model import Decision, Finding, Severity, Status, Verdict
-from agentreview.reporters.summary import advice, bucket, citations, decision_line, skipped_by_reason, unfinished
+from agentreview.reporters.summary import (
+    advice,
+    bucket,
+    citations,
+    commit_row,
+    coverage_line,
+    decision_line,
+    refused_rows,
+    skipped_by_reason,
+    uncovered,
+    unfinished,
+)
 from agentreview.reporters.text import escape
 
 _SEVERITIES = {Severity.LOW: "minor", Severity.MEDIUM: "major", Severity.HIGH: "critical", Severity.CRITICAL: "blocker"}
@@ -34,6 +45,7 @@ def render(
         *_unfinished(verdict),
         *(_finding(finding) for finding in verdict.findings if bucket(finding) in shown),
         *([] if quiet else _skipped(verdict)),
+        *_commits(verdict),
     ]
     return json.dumps(entries, indent=2) + "\n"
 
@@ -64,6 +76,14 @@ def _skipped(verdict: Verdict) -> Iterator[dict[str, Any]]:
         for skip in skips:
             text = f"not reviewed: {reason}{f' ({skip.detail})' if skip.detail else ''}"
             yield _entry(text, "agentreview.not-reviewed", f"{reason}:{skip.path}", "info", skip.path, 1)
+
+
+def _commits(verdict: Verdict) -> Iterator[dict[str, Any]]:
+    """One entry where a commit has no receipt, or a receipt is refused; where all is well the list stays as it is."""
+    rows = [*map(commit_row, uncovered(verdict)), *(refused_rows(verdict.coverage) if verdict.coverage else ())]
+    if rows:
+        text = f"{coverage_line(verdict)}: {'; '.join(rows)}"
+        yield _entry(text, "agentreview.commits", f"commits:{verdict.base}:{verdict.tree}", "info", ".", 1)
 
 
 def _entry(text: str, check: str, key: str, severity: str, path: str, line: int) -> dict[str, Any]:

@@ -18,13 +18,17 @@ from typing import Any
 
 from agentreview.model import (
     AgentRun,
+    CommitSeen,
     Confidence,
+    Cover,
+    Coverage,
     Decision,
     Evidence,
     Finding,
     Hit,
     Origin,
     Outcome,
+    RefusedReceipt,
     Rule,
     Severity,
     Skipped,
@@ -32,7 +36,7 @@ from agentreview.model import (
     Verdict,
     Waiver,
 )
-from agentreview.reporters.summary import BEYOND, EXIT_CODES, tally
+from agentreview.reporters.summary import BEYOND, EXIT_CODES, commit_tally, tally
 
 SCHEMA = "agentreview/report/1"
 TOOL = "agentreview"
@@ -69,6 +73,8 @@ def loads(text: str) -> Verdict:
 def to_json(verdict: Verdict) -> dict[str, Any]:
     """Return the report as plain dicts, lists, strings and numbers, in the documented key order."""
     plain: dict[str, Any] = _write(verdict)
+    if verdict.coverage is not None:
+        plain["coverage"] = {"summary": commit_tally(verdict.coverage), **plain["coverage"]}
     return {
         "schema": SCHEMA,
         "tool": {"name": TOOL, "version": verdict.version},
@@ -189,6 +195,17 @@ def _frame_line(value: Any, where: str) -> tuple[int, str]:
     return _number(value[0], where), _text(value[1], where)
 
 
+def _coverage(value: Any, where: str) -> Coverage:
+    counts = dict.fromkeys(commit_tally(_NOTHING), _number)
+    summary: Read = lambda inner, at: _object(inner, counts, at)  # noqa: E731
+    record = _object(value, {"summary": summary, **_SHAPES[Coverage]}, where)
+    stated = record.pop("summary")
+    found = Coverage(**record)
+    if stated != commit_tally(found):
+        raise ValueError(f"{where}.summary: does not add up to the commits")
+    return found
+
+
 def _record(kind: type) -> Read:
     return lambda value, where: kind(**_object(value, _SHAPES[kind], where))
 
@@ -196,6 +213,7 @@ def _record(kind: type) -> Read:
 _text = _typed(str)
 _flag = _typed(bool)
 _texts = _many(_text)
+_NOTHING = Coverage(required="", signers=0, commits=())
 
 # One table for both directions: the keys in the order they are written, and how each is read.
 _SHAPES: dict[type, dict[str, Read]] = {
@@ -260,6 +278,23 @@ _SHAPES: dict[type, dict[str, Read]] = {
         "cwe": _texts,
         "references": _texts,
     },
+    CommitSeen: {
+        "oid": _text,
+        "subject": _text,
+        "cover": _optional(_enum(Cover)),
+        "why": _text,
+        "receipt": _text,
+        "signed_by": _text,
+        "other_settings": _flag,
+    },
+    RefusedReceipt: {"id": _text, "why": _text},
+    Coverage: {
+        "required": _text,
+        "signers": _number,
+        "commits": _many(_record(CommitSeen)),
+        "refused": _many(_record(RefusedReceipt)),
+        "notes": _texts,
+    },
     Verdict: {  # what is left after the parts that the report words differently
         "decision": _enum(Decision),
         "base": _text,
@@ -275,6 +310,7 @@ _SHAPES: dict[type, dict[str, Read]] = {
         "until": _text,
         "configuration": _text,
         "configured_in": _text,
+        "coverage": _optional(_coverage),
         "cached": _flag,
         "seconds": _seconds,
     },

@@ -12,10 +12,21 @@ from xml.sax.saxutils import escape as xml
 from xml.sax.saxutils import quoteattr
 
 from agentreview.model import Finding, Verdict
-from agentreview.reporters.summary import advice, bucket, citations, decision_line, unfinished
+from agentreview.reporters.summary import (
+    advice,
+    bucket,
+    citations,
+    commit_row,
+    coverage_line,
+    decision_line,
+    refused_rows,
+    uncovered,
+    unfinished,
+)
 from agentreview.reporters.text import defuse, escape
 
 _FILES = "files"
+_COMMITS = "commits"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +68,10 @@ def render(
         for skip in verdict.skipped:
             reason = skip.reason + (f" ({skip.detail})" if skip.detail else "")
             suites.setdefault(_FILES, []).append(_Case(skip.path, "skipped", f"not reviewed: {reason}", path=skip.path))
+    if coverage_line(verdict) and verdict.coverage:
+        untold = [*map(commit_row, uncovered(verdict)), *refused_rows(verdict.coverage), *verdict.coverage.notes]
+        suites[_COMMITS] = [_Case(row, "skipped", row) for row in untold] or [_Case("receipts")]
+        notes[_COMMITS] = [escape(coverage_line(verdict))]
     for agent in notes:
         suites.setdefault(agent, [_Case("review")])
     if not suites:

@@ -12,15 +12,20 @@ from collections.abc import Iterator
 
 from agentreview.model import Decision, Finding, Verdict
 from agentreview.reporters.summary import (
+    LOOK_ALIKE,
     advice,
     bucket,
     citations,
+    commit_row,
     count,
     counts_line,
+    coverage_line,
     decision_line,
     handles,
     questions,
+    refused_rows,
     skipped_by_reason,
+    uncovered,
     unfinished,
 )
 from agentreview.reporters.text import defuse, escape
@@ -59,6 +64,7 @@ def render(
         rows = [f"- {plain(s.path)}{f': {plain(s.detail)}' if s.detail else ''}" for s in skips[:LISTED]]
         rows += [f"- … and {len(skips) - LISTED} more"] if len(skips) > LISTED else []
         blocks.append(_folded(f"not reviewed: {count(len(skips), 'file')}, {plain(reason)}", rows))
+    blocks += _commits(verdict)
     blocks += [] if quiet else [f"> {plain(note)}" for note in verdict.notes]
     return _bounded(blocks)
 
@@ -82,6 +88,18 @@ def _runs(verdict: Verdict) -> Iterator[str]:
     for run in unfinished(verdict):
         what = f"{run.agent} {run.outcome.value}: {run.reason or 'no reason given'}. {advice(run)}"
         yield f"- **{'required' if run.required else 'optional'}** {plain(what)}"
+
+
+def _commits(verdict: Verdict) -> Iterator[str]:
+    if verdict.coverage is None or not verdict.coverage.commits:
+        return
+    missing = uncovered(verdict)
+    yield plain(coverage_line(verdict))
+    rows = [f"- {plain(commit_row(one))}" for one in missing[:LISTED]]
+    rows += [f"- … and {len(missing) - LISTED} more"] if len(missing) > LISTED else []
+    if rows:
+        yield _folded(f"{count(len(missing), 'commit')} without a receipt that counts", [*rows, "", LOOK_ALIKE])
+    yield from (f"> {plain(row)}" for row in (*refused_rows(verdict.coverage), *verdict.coverage.notes))
 
 
 def _full(finding: Finding, handle: str) -> Iterator[str]:

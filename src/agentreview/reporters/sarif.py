@@ -16,9 +16,13 @@ from agentreview.reporters.summary import (
     EXIT_CODES,
     about_facts,
     advice,
+    commit_row,
+    commit_tally,
     decision_line,
+    refused_rows,
     switched_off,
     tally,
+    uncovered,
     unfinished,
 )
 from agentreview.reporters.text import escape
@@ -59,6 +63,7 @@ def to_sarif(verdict: Verdict) -> Json:
         "filesReviewed": verdict.files,
         "summary": tally(verdict),
         "notes": [_prose(note) for note in verdict.notes],
+        **({"commits": commit_tally(verdict.coverage)} if verdict.coverage else {}),
     }
     run = {
         "tool": {"driver": driver},
@@ -208,6 +213,12 @@ def _invocation(verdict: Verdict) -> Json:
         note = _notification("file-not-reviewed", "warning", f"{skip.path} was not reviewed: {skip.reason}{detail}")
         note["locations"] = [{"physicalLocation": {"artifactLocation": {"uri": _uri(skip.path), "uriBaseId": BASE_ID}}}]
         notes.append(note)
+    notes += [
+        _notification("commit-without-receipt", "note", f"commit {commit_row(one)}") for one in uncovered(verdict)
+    ]
+    if verdict.coverage:
+        notes += [_notification("receipt-refused", "warning", row) for row in refused_rows(verdict.coverage)]
+        notes += [_notification("receipts", "note", note) for note in verdict.coverage.notes]
     settings = [_notification("facts", "note", note) for note in verdict.notes if about_facts(note)]
     return {
         "executionSuccessful": all(note["level"] != "error" for note in notes),  # 3.20.21: an error is a failed run

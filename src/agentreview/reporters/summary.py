@@ -10,6 +10,9 @@ from agentreview.model import (
     NOT_CONFIGURED,
     NOT_CONFIRMED,
     AgentRun,
+    CommitSeen,
+    Cover,
+    Coverage,
     Decision,
     Finding,
     Outcome,
@@ -32,6 +35,12 @@ BEYOND = (
     "A pass is evidence for change control. It is not a statement that a law is met.",
 )
 """What every report leaves open, whatever it found."""
+
+LOOK_ALIKE = (
+    "No receipt says that no gate left one here, and no more: --no-verify, a hook that was skipped or is not installed, a rebase"
+    " over changed files and an edit on the web look alike. The policies ran over all of it all the same."
+)
+"""What a missing receipt does and does not say."""
 
 
 def bucket(finding: Finding) -> str:
@@ -131,6 +140,62 @@ def counts_line(verdict: Verdict) -> str:
     words = {"blocking": "blocked"}
     parts = [f"{number} {words.get(name, name)}" for name, number in counts.items()]
     return ", ".join([*parts, f"{count(verdict.files, 'file')} reviewed"]) + off_line(verdict)
+
+
+def commit_tally(coverage: Coverage) -> dict[str, int]:
+    """Count commits by how a receipt covers them, and the receipts that do by who signed them."""
+    covered = [one for one in coverage.commits if one.receipt]
+    covers = {cover.value.replace("-", "_"): sum(one.cover is cover for one in coverage.commits) for cover in Cover}
+    signed = sum(bool(one.signed_by) for one in covered)
+    return {
+        "commits": len(coverage.commits),
+        **covers,
+        "uncovered": sum(one.cover is None for one in coverage.commits),
+        "signed": signed,
+        "advisory": len(covered) - signed,
+        "other_settings": sum(one.other_settings for one in covered),
+        "refused": len(coverage.refused),
+    }
+
+
+def uncovered(verdict: Verdict) -> list[CommitSeen]:
+    """Commits of a CI run that no receipt covers."""
+    return [one for one in verdict.coverage.commits if one.cover is None] if verdict.coverage else []
+
+
+def coverage_line(verdict: Verdict) -> str:
+    """``5 commits: 3 covered by receipts (2 exact, 1 of the same files on another base), 2 without; …``, or nothing."""
+    if verdict.coverage is None or not verdict.coverage.commits:
+        return ""
+    counts = commit_tally(verdict.coverage)
+    words = {
+        "exact": "exact",
+        "message_only": "of the same trees in another commit",
+        "same_blobs": "of the same files on another base",
+    }
+    kinds = ", ".join(f"{counts[name]} {text}" for name, text in words.items() if counts[name])
+    covered = counts["exact"] + counts["message_only"] + counts["same_blobs"]
+    parts = [f"{covered} covered by receipts" + (f" ({kinds})" if kinds else "")]
+    parts += [f"{counts['empty']} without a change"] if counts["empty"] else []
+    parts += [f"{counts['uncovered']} without a receipt that counts"] if counts["uncovered"] else []
+    said = [f"{count(counts['commits'], 'commit')}: {', '.join(parts)}"]
+    if covered:
+        said.append(f"{counts['signed']} signed by signers of the base, {counts['advisory']} advisory")
+    if counts["other_settings"]:
+        said.append(f"{counts['other_settings']} judged by other settings than the base's")
+    if counts["refused"]:
+        said.append(f"{count(counts['refused'], 'receipt')} refused")
+    return "; ".join(said)
+
+
+def commit_row(one: CommitSeen) -> str:
+    """``4f3c21ab44d0 "fix a typo": no receipt``, for a commit that no receipt covers."""
+    return f'{one.oid[:12]} "{one.subject}": {one.why}'
+
+
+def refused_rows(coverage: Coverage) -> list[str]:
+    """``receipt 9f3c21ab44d0 is refused: its name is not the hash of its bytes``, one each."""
+    return [f"receipt {one.id[:12]} is refused: {one.why}" for one in coverage.refused]
 
 
 def decision_line(verdict: Verdict) -> str:

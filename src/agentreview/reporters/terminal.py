@@ -11,17 +11,22 @@ from collections.abc import Callable, Iterator
 from agentreview.model import Decision, Finding, Hit, Skipped, Status, Verdict
 from agentreview.reporters.summary import (
     BEYOND,
+    LOOK_ALIKE,
     advice,
     bucket,
     citations,
+    commit_row,
     count,
     counts_line,
+    coverage_line,
     decision_line,
     handles,
     off_line,
     questions,
+    refused_rows,
     skipped_by_reason,
     tally,
+    uncovered,
     unfinished,
     waived_by,
 )
@@ -63,6 +68,7 @@ def render(
         verdict.notes
         or any(bucket(finding) != "existing" for finding in verdict.findings)
         or any(skip.reason in _UNREAD_CODE for skip in verdict.skipped)
+        or _to_tell_of_commits(verdict)
     )
     if passed and not verbose and not unfinished(verdict) and (quiet or not told):
         return _one_line(verdict, paint) + "\n"
@@ -72,6 +78,7 @@ def render(
         *_not_reviewed(verdict, paint, verbose=verbose),
         *_agents(verdict, paint, width),
         *([] if quiet else _notes(verdict, paint, width)),
+        *_commits(verdict, paint, width, verbose=verbose),
         *(_beyond(paint, width) if verbose else []),
         escape(counts_line(verdict)) + (" (already judged: from the store)" if verdict.cached else ""),
         paint(escape(decision_line(verdict)), _decision_style(verdict)),
@@ -89,7 +96,8 @@ def _one_line(verdict: Verdict, paint: Paint) -> str:
     found = [f", {number} {name}" for name, number in tally(verdict).items() if number and name != "skipped"]
     passed = paint("PASSED", _decision_style(verdict))
     off = escape(off_line(verdict))
-    return f"{passed}: {read}, {len(verdict.skipped)} not reviewed{because}{''.join(found)}{off}"
+    commits = f"; {escape(coverage_line(verdict))}" if coverage_line(verdict) else ""
+    return f"{passed}: {read}, {len(verdict.skipped)} not reviewed{because}{''.join(found)}{off}{commits}"
 
 
 def _decision_style(verdict: Verdict) -> str:
@@ -260,6 +268,30 @@ def _notes(verdict: Verdict, paint: Paint, width: int) -> Iterator[str]:
         yield from ("  " + line for line in rest)
     if verdict.notes:
         yield ""
+
+
+def _to_tell_of_commits(verdict: Verdict) -> bool:
+    return bool(uncovered(verdict) or (verdict.coverage and (verdict.coverage.refused or verdict.coverage.notes)))
+
+
+def _commits(verdict: Verdict, paint: Paint, width: int, *, verbose: bool) -> Iterator[str]:
+    """Which commits a gate saw: one line where all of them, else those that none saw, and the receipts that are refused."""
+    if verdict.coverage is None or not verdict.coverage.commits:
+        return
+    missing, refused = uncovered(verdict), refused_rows(verdict.coverage)
+    style = "yellow" if missing or refused else "bold"
+    yield from (paint(line, style) for line in wrap(coverage_line(verdict), width))
+    shown = missing if verbose else missing[: 2 * SHOWN]
+    rows = [*map(commit_row, shown), *refused, *verdict.coverage.notes]
+    for row in rows:
+        first, *rest = wrap(row, width - 4) or [""]
+        yield "  " + first
+        yield from ("    " + line for line in rest)
+    if len(missing) > len(shown):
+        yield f"  … and {len(missing) - len(shown)} more (-v lists them)"
+    if missing:
+        yield from ("  " + line for line in wrap(LOOK_ALIKE, width - 2))
+    yield ""
 
 
 def _beyond(paint: Paint, width: int) -> Iterator[str]:
