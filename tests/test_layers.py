@@ -30,7 +30,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ),
     ("changes", "hookconfig", "surroundings", "signing", "relaxations", "detect_rules", "modelsettings"),
     ("snapshot", "config", "detect"),
-    ("syntax", "waiverfile"),
+    ("syntax", "waiverfile", "spend"),
     ("policies",),
     ("agents", "worker", "anchor", "waivers", "receipts", "reporters", "masking"),
     ("triage", "console", "approvals", "ledger"),

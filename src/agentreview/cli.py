@@ -13,7 +13,20 @@ from typing import Any
 
 import click
 
-from agentreview.commands import authoring, ci, explain, facts, init, learn, policies, receipts, run, setup, waive
+from agentreview.commands import (
+    authoring,
+    ci,
+    costs,
+    explain,
+    facts,
+    init,
+    learn,
+    policies,
+    receipts,
+    run,
+    setup,
+    waive,
+)
 from agentreview.commands.shared import CONTEXT, emit
 from agentreview.console import discard_output, guarded
 from agentreview.errors import ExitCode, UsageError
@@ -91,6 +104,7 @@ for _command in (
     ci.ci_command,
     ci.merge_command,
     learn.command,
+    costs.command,
     explain.command,
     waive.command,
     receipts.group,
