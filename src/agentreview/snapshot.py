@@ -145,7 +145,7 @@ def staged_tree(repo: Repository) -> str:
         )
     raise IncompleteError(
         f"the staged tree cannot be written: {complaint(error)}",
-        fix="No commit is possible before `git write-tree` works: check the disk space, and `git fsck`",
+        fix="No commit is possible before `git write-tree` works: check the disk space, and `git fsck`; in a partial clone, that its remote can be reached",
     )
 
 
