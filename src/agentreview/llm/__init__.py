@@ -6,6 +6,7 @@ here knows what a review is, and nothing here ever writes a key into a value, a 
 
 from __future__ import annotations
 
+from .recording import Logged, Recorder, Replayer
 from .sdk import Sdk, backend, destination
 from .together import Event, ask_all
 from .values import NEXT, REASONS, Answer, Backend, Block, Failure, Request, Usage, failed, request_digest
@@ -18,6 +19,9 @@ __all__ = [
     "Block",
     "Event",
     "Failure",
+    "Logged",
+    "Recorder",
+    "Replayer",
     "Request",
     "Sdk",
     "Usage",
