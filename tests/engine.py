@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
 from agentreview.compute import review_snapshot
 from agentreview.config import Config, parse_config
 from agentreview.model import FileChange, Hunk, Snapshot, Verdict
-from agentreview.policies.compare import Claimed, Engine
+from agentreview.policies.compare import Claimed, Engine, FileResult
 from agentreview.policies.load import load
 from agentreview.policies.run import Reviewed, review_changes
 from agentreview.syntax.facts import Analysis, Fact
 from agentreview.syntax.parse import NotReviewed
 from agentreview.syntax.reach import in_reach, own_and_helpers
 from agentreview.syntax.tree import Unit
+from agentreview.worker import Reviewers
 
 IMPORTS = """\
 import logging
@@ -129,3 +131,11 @@ def facts_of(found: Analysis, name: str, concept: str = "") -> list[Fact]:
 def concepts(found: Analysis, name: str) -> set[str]:
     """Concepts that hold for a unit."""
     return {f.concept for f in in_reach(found, unit(found, name))}
+
+
+def review_in_workers(
+    changes: Sequence[FileChange], engine: Engine, progress: Callable[[int, int], None] | None = None
+) -> list[FileResult]:
+    """Review every file once, in workers; results in the order of ``changes``."""
+    with Reviewers(progress) as reviewers:
+        return reviewers(changes, engine)

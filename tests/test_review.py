@@ -467,9 +467,11 @@ def test_the_answer_does_not_depend_on_the_order_of_files_or_the_number_of_proce
 def test_in_this_process_and_in_workers_the_same_is_said():
     changes = [change(n, None, text) for n, text in FILES.items()]
     from agentreview.policies.run import review_changes
-    from agentreview.worker import review_in_workers
+    from agentreview.worker import Reviewers
 
-    alone, workers = review_changes(changes, engine()), review_changes(changes, engine(), review_in_workers)
+    alone = review_changes(changes, engine())
+    with Reviewers() as reviewers:
+        workers = review_changes(changes, engine(), reviewers)
     assert [c.claim for c in alone.claims] == [c.claim for c in workers.claims]
     assert (alone.skipped, alone.failed, alone.files) == (workers.skipped, workers.failed, workers.files)
 

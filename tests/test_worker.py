@@ -19,8 +19,8 @@ from agentreview.policies import compare
 from agentreview.policies.compare import FileResult
 from agentreview.policies.nearby import Nearby
 from agentreview.syntax.imports import Paths
-from agentreview.worker import Reviewers, review_in_workers
-from engine import IMPORTS, UNAUDITED, change, engine, verdict
+from agentreview.worker import Reviewers
+from engine import IMPORTS, UNAUDITED, change, engine, review_in_workers, verdict
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes to kill without fork")
 QUICK = "limits.file_seconds = 0.3\n"
@@ -184,12 +184,12 @@ def test_a_chain_of_thousands_of_calls_is_answered_or_said_not_to_be():
 def test_the_workers_do_not_write_to_the_streams_of_the_parent():
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "from engine import change, engine\n"
+        "from engine import change, engine, review_in_workers\n"
         "from agentreview import worker\n"
         "def boom(*_): raise RuntimeError('a bug')\n"
         "worker.review_file = boom\n"
         "print('once', end='')\n"
-        "assert worker.review_in_workers([change('a.py', None, 'x = 1')], engine())[0].failed\n"
+        "assert review_in_workers([change('a.py', None, 'x = 1')], engine())[0].failed\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(Path(__file__).parent)], capture_output=True, text=True, check=True

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import lru_cache
 
 from agentreview.canonical import digest
 from agentreview.model import Claim, Confidence, FileChange, Finding, Hit, Origin, Rule, Status
 from agentreview.policies.secrets import mask as masked
 from agentreview.policies.secrets import unnamed
+from agentreview.records import replace
 from agentreview.syntax.parse import text_of
 
 FRAME = 2  # lines of context above and below

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from agentreview import git
 from agentreview.diff import parse_patch, split_blocks
 from agentreview.errors import IncompleteError
 from agentreview.git import Repository, shown, text
 from agentreview.model import FileChange, Hunk
+from agentreview.records import dataclass
 
 SIZE_LIMIT = 2 * 1024 * 1024  # bytes of one version of a file; larger ones are opaque
 TOTAL_LIMIT = 256 * 1024 * 1024  # bytes of text in one snapshot

@@ -8,12 +8,12 @@ the policies, not the files: a control that moved to another file is seen only b
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from agentreview.ciranges import READ_EVENT, from_environment
 from agentreview.errors import UsageError
 from agentreview.model import AgentRun, Finding, Outcome, Verdict
+from agentreview.records import dataclass, replace
 
 if TYPE_CHECKING:
     from agentreview.git import Repository

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from agentreview.errors import UsageError
+from agentreview.records import dataclass
 
 _ZERO = frozenset("0")
 READ_EVENT = Callable[[str], bytes]

@@ -8,11 +8,11 @@ whatever is not understood is an error that names the line and the nearest valid
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from agentreview.lazyre import lazy
+from agentreview.records import dataclass, field, fields
 
 from .canonical import digest
 from .checked import KeyPath, Reader, dotted, plain, shown

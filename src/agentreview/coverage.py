@@ -8,7 +8,6 @@ is judged by the allowed signers of the base; one that is not what it says count
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 
 from agentreview import git, ledger, signing
 from agentreview.canonical import digest
@@ -30,6 +29,7 @@ from agentreview.model import (
     Status,
 )
 from agentreview.receipts import UNREVIEWED, Entry, Receipt, content_key, preauthenticated
+from agentreview.records import dataclass, replace
 from agentreview.reporters.summary import count
 from agentreview.waiverfile import SIGNERS_NAME
 

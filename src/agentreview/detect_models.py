@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from agentreview.lazyre import lazy
+from agentreview.records import dataclass
 
 LINE_LIMIT = 400  # characters of a line that are looked at
 
@@ -45,30 +47,26 @@ class Model:
     abstract: bool = False  # only lends its fields
 
 
-_PY_CLASS = re.compile(r"class\s+(\w+)\s*(?:\(([^)]*))?")
-_PY_FIELD = re.compile(
-    r"\s+(\w+)\s*(?::[^=]*)?=\s*(?:(\w+)\.)?(\w*Field|ForeignKey|Column|mapped_column|relationship)\("
-)
-_PY_TYPED = re.compile(r"\s+(\w+)\s*:\s*([\w\[\]\"'| .]+)")
-_PY_TARGET = re.compile(r"(?:ForeignKey|OneToOneField|ManyToManyField|relationship)\(\s*(?:to\s*=\s*)?[\"']?([\w.]+)")
-_PY_TABLE = re.compile(r"\s+(?:__tablename__|db_table)\s*=\s*[\"']([\w.]+)[\"']")
-_PY_ABSTRACT = re.compile(r"\s+(?:abstract|__abstract__)\s*=\s*True")
-_PY_NOT_A_MODEL = re.compile(r"Serializer|Form\b|Filter|Schema\b|Factory|TestCase|Resource\b|Index\b")
+_PY_CLASS = lazy(r"class\s+(\w+)\s*(?:\(([^)]*))?")
+_PY_FIELD = lazy(r"\s+(\w+)\s*(?::[^=]*)?=\s*(?:(\w+)\.)?(\w*Field|ForeignKey|Column|mapped_column|relationship)\(")
+_PY_TYPED = lazy(r"\s+(\w+)\s*:\s*([\w\[\]\"'| .]+)")
+_PY_TARGET = lazy(r"(?:ForeignKey|OneToOneField|ManyToManyField|relationship)\(\s*(?:to\s*=\s*)?[\"']?([\w.]+)")
+_PY_TABLE = lazy(r"\s+(?:__tablename__|db_table)\s*=\s*[\"']([\w.]+)[\"']")
+_PY_ABSTRACT = lazy(r"\s+(?:abstract|__abstract__)\s*=\s*True")
+_PY_NOT_A_MODEL = lazy(r"Serializer|Form\b|Filter|Schema\b|Factory|TestCase|Resource\b|Index\b")
 _NOT_COLUMNS = frozenset(
     {"serializers", "forms", "filters", "django_filters", "graphene", "fields", "indexes", "faker"}
 )
-_STRING_TARGET = re.compile(r"\s*(?:to\s*=\s*)?[\"']?([A-Za-z_][\w.]*)")
+_STRING_TARGET = lazy(r"\s*(?:to\s*=\s*)?[\"']?([A-Za-z_][\w.]*)")
 
-_TS_CLASS = re.compile(r"\s*(?:export\s+)?(?:default\s+)?(?:abstract\s+)?class\s+(\w+)")
-_TS_ENTITY = re.compile(
-    r"\s*@(?:Entity|Schema|Table)\b\(?\s*(?:\{\s*(?:name|tableName|collection):\s*)?(?:['\"`](\w+))?"
-)
-_TS_FIELD = re.compile(r"\s*(?:(?:public|private|protected|readonly|declare)\s+)*(\w+)[?!]?\s*:\s*([\w.]+)")
-_TS_TARGET = re.compile(r"@(?:ManyToOne|OneToOne)\(\s*(?:\(\s*\w*\s*\)\s*=>\s*(\w+)|['\"](\w+)['\"])")
+_TS_CLASS = lazy(r"\s*(?:export\s+)?(?:default\s+)?(?:abstract\s+)?class\s+(\w+)")
+_TS_ENTITY = lazy(r"\s*@(?:Entity|Schema|Table)\b\(?\s*(?:\{\s*(?:name|tableName|collection):\s*)?(?:['\"`](\w+))?")
+_TS_FIELD = lazy(r"\s*(?:(?:public|private|protected|readonly|declare)\s+)*(\w+)[?!]?\s*:\s*([\w.]+)")
+_TS_TARGET = lazy(r"@(?:ManyToOne|OneToOne)\(\s*(?:\(\s*\w*\s*\)\s*=>\s*(\w+)|['\"](\w+)['\"])")
 
-_PRISMA_MODEL = re.compile(r"\s*model\s+(\w+)\s*\{")
-_PRISMA_FIELD = re.compile(r"\s+(\w+)\s+([A-Z]\w*)")
-_PRISMA_MAP = re.compile(r"\s*@@map\(\s*(?:name:\s*)?\"(\w+)\"")
+_PRISMA_MODEL = lazy(r"\s*model\s+(\w+)\s*\{")
+_PRISMA_FIELD = lazy(r"\s+(\w+)\s+([A-Z]\w*)")
+_PRISMA_MAP = lazy(r"\s*@@map\(\s*(?:name:\s*)?\"(\w+)\"")
 
 
 def source_lines(data: bytes) -> Lines:

@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator
 
 from .detect_models import Lines
+from .lazyre import lazy
 
-_FASTAPI_DENY = re.compile(r"\bFastAPI\([^()]*dependencies\s*=\s*\[.*(?:Depends|Security)\(")
-_APP_USE_AUTH = re.compile(
+_FASTAPI_DENY = lazy(r"\bFastAPI\([^()]*dependencies\s*=\s*\[.*(?:Depends|Security)\(")
+_APP_USE_AUTH = lazy(
     r"^\s*app\.use\(\s*(?:\w+\.)?(?:\w*[aA]uthenticat\w*|require[A-Z_]\w*|passport\.authenticate|\w*[aA]uth(?:Guard|Middleware)?)\b"
 )
 
@@ -33,27 +34,27 @@ def access_default(lines: Lines, at: int) -> str:
     return ""
 
 
-_REGISTER = re.compile(r"\b(?:auditlog|simple_history)\.register\(\s*([A-Z]\w*)")
+_REGISTER = lazy(r"\b(?:auditlog|simple_history)\.register\(\s*([A-Z]\w*)")
 # What records every model of a project by itself. Reversion is not among them: it records inside of a revision only.
 _EVERYTHING = {
-    "signals": re.compile(r"[\"']easyaudit[\"']|^\s*AUDITLOG_INCLUDE_ALL_MODELS\s*=\s*True"),
-    "triggers": re.compile(r"\bversioning_manager\.init\("),
+    "signals": lazy(r"[\"']easyaudit[\"']|^\s*AUDITLOG_INCLUDE_ALL_MODELS\s*=\s*True"),
+    "triggers": lazy(r"\bversioning_manager\.init\("),
 }
-_RECEIVER = re.compile(r"@receiver\(.*\b(?:post|pre)_(?:save|delete)\b")
-_SENDER = re.compile(r"sender\s*=\s*[\"']?([\w.]+)")
-_LISTENS = re.compile(r"listens_for\(\s*([\w.]+)\s*,\s*[\"'](?:after|before)_(?:insert|update|delete|flush)")
-_SUBSCRIBER = re.compile(r"\bEntitySubscriberInterface(?:<\s*(\w+)\s*>)?")
-_TRIGGER = re.compile(r"CREATE (?:OR REPLACE )?TRIGGER\s+(\S{1,80})", re.I)
-_TRIGGER_ON = re.compile(r"\bON\s+[\"`]?(?:\w+\.)?[\"`]?(\w+)", re.I)
-_CLASS = re.compile(r"^\s*class (?:\w+::)*(\w+)")
-_RUBY_TRAIL = re.compile(r"^\s+(?:has_paper_trail|audited|acts_as_audited|has_logidze|track_history)\b(?!\s*=)")
+_RECEIVER = lazy(r"@receiver\(.*\b(?:post|pre)_(?:save|delete)\b")
+_SENDER = lazy(r"sender\s*=\s*[\"']?([\w.]+)")
+_LISTENS = lazy(r"listens_for\(\s*([\w.]+)\s*,\s*[\"'](?:after|before)_(?:insert|update|delete|flush)")
+_SUBSCRIBER = lazy(r"\bEntitySubscriberInterface(?:<\s*(\w+)\s*>)?")
+_TRIGGER = lazy(r"CREATE (?:OR REPLACE )?TRIGGER\s+(\S{1,80})", re.I)
+_TRIGGER_ON = lazy(r"\bON\s+[\"`]?(?:\w+\.)?[\"`]?(\w+)", re.I)
+_CLASS = lazy(r"^\s*class (?:\w+::)*(\w+)")
+_RUBY_TRAIL = lazy(r"^\s+(?:has_paper_trail|audited|acts_as_audited|has_logidze|track_history)\b(?!\s*=)")
 
 
-_JAVA_TYPE = re.compile(r"^\s*(?:(?:public|abstract|final|sealed|static)\s+)*(?:class|record|interface)\s+(\w+)")
-_JAVA_TRAIL = re.compile(
+_JAVA_TYPE = lazy(r"^\s*(?:(?:public|abstract|final|sealed|static)\s+)*(?:class|record|interface)\s+(\w+)")
+_JAVA_TRAIL = lazy(
     r"^\s*@(?:Audited\b|JaversSpringDataAuditable\b|JaversAuditable\b|EntityListeners\(.*[Aa]udit(?!ingEntity))"
 )
-_ROWS_OF = re.compile(r"\b(?:extends|implements)\s+\w*(?:Repository|Dao)\w*<\s*(\w+)")
+_ROWS_OF = lazy(r"\b(?:extends|implements)\s+\w*(?:Repository|Dao)\w*<\s*(\w+)")
 
 
 def _java_trails(lines: Lines) -> Iterator[tuple[str, str, int, str]]:

@@ -8,7 +8,8 @@ vocabulary and the framework files apply. Names of fields and tables are the nam
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+
+from agentreview.records import dataclass, fields, is_dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,9 +185,7 @@ GLOBS: frozenset[str] = frozenset({"phi.treatment_paths", "tenant.unscoped_in", 
 """The facts that are path globs (see :mod:`agentreview.globs`); every other string is a name or plain text."""
 
 SECTIONS: dict[str, tuple[str, ...]] = {
-    one.name: tuple(key.name for key in fields(one.default))  # type: ignore[arg-type]
-    for one in fields(Facts)
-    if hasattr(one.default, "__dataclass_fields__")
+    one.name: tuple(key.name for key in fields(one.default)) for one in fields(Facts) if is_dataclass(one.default)
 }
 """The tables below ``[facts]``, each with its keys, in the order of the file."""
 

@@ -10,8 +10,9 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from agentreview.records import dataclass
 
 from .callers import STAGES
 from .version import VERSION

@@ -13,12 +13,12 @@ import os
 import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentreview.errors import IncompleteError, UsageError
+from agentreview.records import dataclass
 
 if TYPE_CHECKING:
     from git.cmd import Git

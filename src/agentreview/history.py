@@ -7,7 +7,6 @@ content key, made on another base, is carried over: a rebase that changed none o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from enum import Enum
 
 from agentreview import git, ledger
@@ -15,6 +14,7 @@ from agentreview.errors import IncompleteError
 from agentreview.git import Repository, shown, text
 from agentreview.model import Cover, Decision
 from agentreview.receipts import UNREVIEWED, Entry, Receipt, content_key
+from agentreview.records import dataclass
 from agentreview.snapshot import empty_tree
 
 SUBJECT = 200  # characters that are kept of a commit's subject

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from agentreview.records import dataclass
 
 from .callers import STAGES
 from .errors import IncompleteError, UsageError

@@ -15,9 +15,10 @@ import shutil
 import subprocess
 import sys
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from agentreview.records import dataclass, replace
 
 from . import hookconfig
 from .callers import STAGES

@@ -17,13 +17,13 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from agentreview import git
 from agentreview.errors import IncompleteError, UsageError
 from agentreview.git import Repository, complaint, shown
 from agentreview.receipts import Receipt, identifier, parse
+from agentreview.records import dataclass, field
 
 REF = "refs/agentreview/receipts"
 REMOTES = "refs/agentreview/remotes/"

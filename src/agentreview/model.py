@@ -8,8 +8,9 @@ inclusive, as editors and SARIF count them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import Enum
+
+from agentreview.records import dataclass, field
 
 
 class Severity(str, Enum):

@@ -7,12 +7,12 @@ in a table beats the shipped one; an id that the data does not know has no price
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from agentreview.lazyre import lazy
+from agentreview.records import dataclass, replace
 
 from .checked import KeyPath, Reader, shown
 

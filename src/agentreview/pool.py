@@ -19,8 +19,9 @@ import struct
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
+
+from agentreview.records import dataclass
 
 WALL_FACTOR = 12.0
 PARALLEL_BYTES = 150_000  # below this a second process costs more than it brings
@@ -63,8 +64,12 @@ class Pool:
         jobs: Sequence[int],
         progress: Callable[[int, int], None] | None = None,
         news: Callable[[Worker], object] = lambda _: None,
+        meanwhile: Callable[[], bool] = lambda: False,
     ) -> list[Any]:
-        """Do the jobs; results in their order. One that was done before goes to the worker that did it, with ``news``."""
+        """Do the jobs; results in their order. One that was done before goes to the worker that did it, with ``news``.
+
+        ``meanwhile`` does a step of something else while there is nothing to take from the workers; False when that is done.
+        """
         if not jobs:
             return []
         if not hasattr(os, "fork"):
@@ -72,8 +77,12 @@ class Pool:
         results: dict[int, Any] = {}
         busy = [worker for worker in self.workers if worker.again([n for n in jobs if n in worker.had], news)]
         self._start([n for n in jobs if not any(n in worker.todo for worker in busy)], busy)
+        idle = False
         while busy:
-            ready, _, _ = select.select([w.pipe for w in busy], [], [], 0.5)
+            ready, _, _ = select.select([w.pipe for w in busy], [], [], 0.5 if idle else 0)
+            if not ready and not idle:
+                idle = not meanwhile()
+                continue
             for worker in list(busy):
                 if worker.pipe in ready:
                     worker.read(results)

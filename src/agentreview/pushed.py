@@ -7,13 +7,13 @@ hold it up; a credential does, because whoever can read the history has it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from agentreview.console import say
 from agentreview.errors import ExitCode, IncompleteError
 from agentreview.git import Repository, run, shown, text
 from agentreview.history import Commit, Settled, Standing, commits, settled
 from agentreview.model import Decision, Finding, Status, Verdict
+from agentreview.records import dataclass
 from agentreview.reporters.summary import EXIT_CODES, count
 from agentreview.snapshot import empty_tree, resolved
 

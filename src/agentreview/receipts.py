@@ -18,8 +18,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from agentreview.records import dataclass
 
 from .canonical import canonical_json, sha256
 from .model import AgentRun, Decision, FileChange, Finding, Skipped, Status, Verdict

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from agentreview.background import Reviewer
 from agentreview.model import Decision, Snapshot, Verdict
+from agentreview.records import replace
 
 if TYPE_CHECKING:
     from agentreview.config import Config

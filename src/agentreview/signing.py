@@ -8,12 +8,12 @@ read proves no more than that this machine wrote the receipt.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentreview import git
 from agentreview.git import Repository
+from agentreview.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

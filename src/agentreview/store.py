@@ -21,8 +21,9 @@ import re
 import stat
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+
+from agentreview.records import dataclass
 
 from .canonical import digest
 from .model import Decision

@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 
 from agentreview.errors import ConfigError
 from agentreview.git import Repository, blob_sizes, list_below, read_blobs, shown, tree_files
+from agentreview.records import dataclass
 from agentreview.version import PROJECT_FRAMEWORKS, PROJECT_POLICIES
 
 _KEPT = 20_000  # summaries; most are below a kilobyte

@@ -7,7 +7,8 @@ result and compares the two documents, which is the proof.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from agentreview.records import dataclass
 
 from .tomlscan import Key, Layout
 

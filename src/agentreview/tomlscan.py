@@ -8,7 +8,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+
+from agentreview.records import dataclass, field
 
 Key = tuple[str | int, ...]
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from agentreview.config import Config, Level
 from agentreview.model import AgentRun, Confidence, Decision, Finding, Origin, Outcome, Status
+from agentreview.records import replace
 from agentreview.waivers import RULE
 
 

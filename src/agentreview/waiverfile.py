@@ -17,10 +17,10 @@ one seldom touch the same lines.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Any
 
 from agentreview.lazyre import lazy
+from agentreview.records import dataclass, replace
 
 from .canonical import digest
 from .config import file_layout, load_toml

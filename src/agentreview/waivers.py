@@ -10,10 +10,10 @@ Where ``Terms.accepted`` is given, as in CI, it covers nothing unless it is list
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 
 from agentreview.model import Claim, Finding, Hit, Origin, Status, Waiver
 from agentreview.policies.waived import Inline, find
+from agentreview.records import dataclass, field, replace
 from agentreview.waiverfile import WAIVERS_NAME, Record, Waivers, added, written
 
 __all__ = ["RULE", "Applied", "Inline", "Seen", "Signature", "Terms", "accepted_records", "apply", "approver", "find"]

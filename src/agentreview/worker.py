@@ -24,14 +24,6 @@ EXAMPLE_SECONDS = 5.0  # of processor time for one example, or for all of one pr
 _SAME = "as before"
 
 
-def review_in_workers(
-    changes: Sequence[FileChange], engine: Engine, progress: Callable[[int, int], None] | None = None
-) -> list[FileResult]:
-    """Review every file once; results in the order of ``changes``. See :class:`Reviewers`."""
-    with Reviewers(progress) as reviewers:
-        return reviewers(changes, engine)
-
-
 class Reviewers:
     """Reviews the files of one change, some of them again. A worker's death fails only the file it was reading."""
 
@@ -47,7 +39,9 @@ class Reviewers:
         if self.pool is not None:
             self.pool.close()
 
-    def __call__(self, changes: Sequence[FileChange], engine: Engine) -> list[FileResult]:
+    def __call__(
+        self, changes: Sequence[FileChange], engine: Engine, meanwhile: Callable[[], bool] = lambda: False
+    ) -> list[FileResult]:
         """Review these files; results in their order. After the first call only files of that call may be named."""
         if self.pool is None:
             self.changes = list(changes)
@@ -62,7 +56,10 @@ class Reviewers:
             )
         numbers = {id(change): n for n, change in enumerate(self.changes)}
         return self.pool.run(
-            [numbers[id(change)] for change in changes], self.progress, lambda worker: _news(engine, worker)
+            [numbers[id(change)] for change in changes],
+            self.progress,
+            lambda worker: _news(engine, worker),
+            meanwhile,
         )
 
 

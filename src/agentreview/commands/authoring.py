@@ -7,7 +7,6 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from agentreview.commands.shared import CONTEXT, emit, unknown, worktree_option
 from agentreview.console import width
 from agentreview.errors import ConfigError, ExitCode, UsageError
 from agentreview.policies.project import PACK
+from agentreview.records import dataclass, replace
 from agentreview.version import PROJECT_FRAMEWORKS, PROJECT_POLICIES
 
 if TYPE_CHECKING:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from agentreview.commands.configfile import by_hand, configuration, encoded, rep
 from agentreview.commands.shared import CONTEXT, emit, unknown, worktree_option
 from agentreview.console import width
 from agentreview.errors import ConfigError, ExitCode, UsageError
+from agentreview.records import replace
 
 if TYPE_CHECKING:
     from agentreview.commands.factrows import Standing

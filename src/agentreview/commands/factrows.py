@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from agentreview.commands.configfile import table_of
 from agentreview.config import CONFIG_NAME, Config, Level, file_layout
 from agentreview.facts import KEYS, Approved, AutomaticAudit, Facts
 from agentreview.model import Hit
+from agentreview.records import dataclass
 from agentreview.vocabulary import CONTEXT, PHI_MODELS, STRONG
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +13,7 @@ import click
 from agentreview.commands.shared import CONTEXT, emit, reviewed_tree, unknown, worktree_option
 from agentreview.console import is_terminal, width
 from agentreview.errors import ConfigError, ExitCode, UsageError
+from agentreview.records import dataclass, field, replace
 from agentreview.reporters.summary import BEYOND
 
 if TYPE_CHECKING:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ import click
 from agentreview.commands.shared import CONTEXT, color_option, worktree_option
 from agentreview.console import colored, is_terminal, output, say, width, write
 from agentreview.errors import ExitCode, UsageError
+from agentreview.records import dataclass
 from agentreview.reporters import REPORTERS
 
 if TYPE_CHECKING:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
 from agentreview.detect.tenancy import global_models, tenancy
 from agentreview.detect.values import Detection, Found
 from agentreview.detect_models import Field, Model
+from agentreview.records import replace
 from agentreview.vocabulary import is_phi_model, phi_tier, words
 
 TOP = 10  # values offered for a fact of names

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from agentreview.detect.text import AnyOf, any_of
+from agentreview.records import dataclass
 
 PY = (".py",)
 JS = (".ts", ".tsx", ".js", ".jsx", ".mjs", ".cjs", ".mts")

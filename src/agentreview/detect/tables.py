@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from agentreview.detect_models import Field, Lines, Model
+from agentreview.records import dataclass, field
 from agentreview.vocabulary import singular
 
 

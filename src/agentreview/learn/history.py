@@ -8,11 +8,11 @@ walks are the same.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from agentreview import git
 from agentreview.errors import IncompleteError, UsageError
 from agentreview.git import Repository, shown, text
+from agentreview.records import dataclass
 from agentreview.snapshot import empty_tree, merge_base, resolve
 
 

@@ -6,13 +6,13 @@ Nothing is applied. Each proposal says what led to it, and becomes TOML that a p
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agentreview.config import PYPROJECT_NAME, PYPROJECT_TABLE, Config, Level
 from agentreview.detect.render import NUMBERS, safe
 from agentreview.facts import CHOICES, Facts
 from agentreview.learn.report import Need, PolicyReport, Report
+from agentreview.records import dataclass
 from agentreview.reporters.summary import count
 from agentreview.tomledit import quoted
 

@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from agentreview.canonical import canonical_json, digest
 from agentreview.config import Config, Level
 from agentreview.model import Confidence, Finding, Hit, Outcome, Status, Verdict
 from agentreview.policies.load import GUARD_FORMS, load
+from agentreview.records import dataclass
 
 SAMPLES = 10  # findings kept of one policy
 KEEP = 10_000  # records on disk; most are below two kilobytes

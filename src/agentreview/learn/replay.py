@@ -13,7 +13,6 @@ import signal
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agentreview.changes import SIZE_LIMIT, changes
@@ -26,6 +25,7 @@ from agentreview.learn.record import Record, record_of
 from agentreview.model import Snapshot
 from agentreview.policies.load import Catalogue
 from agentreview.policies.project import Loaded
+from agentreview.records import dataclass
 from agentreview.surroundings import GitTrees
 
 if TYPE_CHECKING:

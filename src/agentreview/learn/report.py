@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from statistics import median
 
 from agentreview.config import Config, Level
@@ -12,6 +11,7 @@ from agentreview.facts import Facts
 from agentreview.learn.history import Commit, History
 from agentreview.learn.record import SAMPLES, Record, Sample, Tally
 from agentreview.policies.load import Policy
+from agentreview.records import dataclass
 
 SLOWEST = 3
 

@@ -6,7 +6,8 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+
+from agentreview.records import dataclass
 
 from .values import Answer, Backend, Failure, Request, failed
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 from agentreview.canonical import digest
 from agentreview.lazyre import lazy
+from agentreview.records import dataclass
 
 BOUNDARY = lazy(r"\bfence-[0-9a-f]{24}\b")
 """A random boundary around text of the repository, as :mod:`agentreview.masking` makes it."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 
 from agentreview.facts import Facts
 from agentreview.model import Claim, Evidence, Hit, Severity
 from agentreview.policies.load import Check, Policy
 from agentreview.policies.nearby import Nearby
+from agentreview.records import dataclass, field
 from agentreview.syntax.facts import Analysis, Fact
 from agentreview.syntax.reach import in_reach
 from agentreview.syntax.tree import Unit

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from agentreview.lazyre import lazy
 from agentreview.model import Claim
 from agentreview.policies.claims import View, make_claim
 from agentreview.policies.load import Check, Policy
+from agentreview.records import dataclass
 from agentreview.syntax.facts import Fact
 from agentreview.syntax.names import names_in
 from agentreview.syntax.patterns import chain

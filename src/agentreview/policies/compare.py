@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from functools import lru_cache
 
 from agentreview.config import Config, Level
@@ -22,6 +21,7 @@ from agentreview.policies.nearby import Nearby, Wants
 from agentreview.policies.paths import path_classes
 from agentreview.policies.removed import Removal, removals
 from agentreview.policies.suppressed import suppressed
+from agentreview.records import dataclass, field
 from agentreview.syntax.facts import Analysis, analyse
 from agentreview.syntax.frameworks import Framework, Matchers, matchers
 from agentreview.syntax.lexicon import Lexicon, project_framework

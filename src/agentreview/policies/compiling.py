@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, fields
 from typing import Any
 
 from agentreview.checked import KeyPath, dotted, nearest, shown
@@ -19,6 +18,7 @@ from agentreview.lazyre import lazy
 from agentreview.model import Hit, Severity
 from agentreview.policies.load import FORMAT
 from agentreview.policies.yamlfile import SEE, Lines, YamlReader, decoded, document, front_matter
+from agentreview.records import dataclass, fields
 from agentreview.syntax.frameworks import CONCEPTS, KINDS, MODIFIERS, Entry, compile_entry
 
 # The keys that mean something to a form, beside those that every form has (_COMMON); ``+`` marks those it cannot do without.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from agentreview.errors import ConfigError
 from agentreview.lazyre import lazy
 from agentreview.policies.load import policies_dir, sources
+from agentreview.records import dataclass
 
 FORM = "```LANGUAGE bad|good FRAMEWORK [path=…] [facts=…]: title"
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from agentreview.facts import AutomaticAudit, Facts
 from agentreview.globs import matches as path_matches
 from agentreview.lazyre import lazy
@@ -206,7 +204,7 @@ def _compared(unit: Unit) -> set[str]:
 
 # What a value is for, by the names around it: the function, the variable, the field, the keyword.
 _NAMED = {
-    "credential": re.compile(
+    "credential": lazy(
         r"(?i)token|secret|passw|passcode|passphrase|\botp|_otp|otp_|verification_?code|reset_?code|invite_?code|confirm\w*_?code|auth\w*_?code|access_?code|access_?key|api_?key|\bpin\b|pin_?code|nonce|\bsalt\b|_salt|csrf|\bstate\b|session_?id|session_?key|signing_?key|share_?(?:key|id|link)|magic_?link|credential|verifier|\bcode_?challenge"
     ),
 }

@@ -85,10 +85,10 @@ def scan(policy: Policy, check: Check, change: FileChange, facts: Facts) -> Iter
 
 
 _COLUMNS = (
-    ("a name", re.compile(r"(?i)^(?:full|first|last|family|given|patient|maiden|sur)[ _-]?name$|^name$|^surname$")),
-    ("a date of birth", re.compile(r"(?i)^dob$|birth[ _-]?date|date[ _-]?of[ _-]?birth|^birthday$")),
-    ("a social security number", re.compile(r"(?i)^ssn$|social[ _-]?security")),
-    ("a record number", re.compile(r"(?i)^mrn$|medical[ _-]?record|nhs[ _-]?number|member[ _-]?id$")),
+    ("a name", lazy(r"(?i)^(?:full|first|last|family|given|patient|maiden|sur)[ _-]?name$|^name$|^surname$")),
+    ("a date of birth", lazy(r"(?i)^dob$|birth[ _-]?date|date[ _-]?of[ _-]?birth|^birthday$")),
+    ("a social security number", lazy(r"(?i)^ssn$|social[ _-]?security")),
+    ("a record number", lazy(r"(?i)^mrn$|medical[ _-]?record|nhs[ _-]?number|member[ _-]?id$")),
 )  # telephone numbers and addresses are known by their own look
 
 

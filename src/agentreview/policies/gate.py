@@ -32,14 +32,14 @@ _COMMENT = lazy(r"^\s*(?:#|//|--|;|/\*|\*)")
 # Every pattern below needs one of these, in any case: a look for fixed text first.
 _HINTS = ("no-verify", "commit", "hookspath", "husky", "lefthook", "skip", "allow_no_config", "agentreview")
 _AROUND = (
-    (re.compile(r"\bgit\b[^\n]{0,80}\bcommit\b[^\n]{0,200}(?:--no-verify|\s-[a-zA-Z]*n[a-zA-Z]*\b)|\bgit\b[^\n]{0,80}\b(?:push|merge)\b[^\n]{0,200}--no-verify|[\"']--no-verify[\"']"), "commits or pushes without running the hooks (--no-verify)"),
-    (re.compile(r"(?i:core\.hookspath)"), "points git at another hooks folder (core.hooksPath)"),
-    (re.compile(r"\bHUSKY\s*[=:]\s*[\"']?0\b"), "switches husky's hooks off (HUSKY=0)"),
-    (re.compile(r"\bLEFTHOOK\s*[=:]\s*[\"']?(?:0|false)\b"), "switches lefthook's hooks off (LEFTHOOK=0)"),
-    (re.compile(r"\b(?:PREK_)?SKIP\s*[=:]\s*[\"']?[\w,-]*\bagentreview\b"), "tells pre-commit to skip agentreview (SKIP)"),
-    (re.compile(r"\bPRE(?:K|_COMMIT)_ALLOW_NO_CONFIG\s*[=:]\s*[\"']?1"), "lets commits pass when the hook configuration is missing"),
-    (re.compile(r"\bagentreview\b[^\n#|]{0,200}(?:\|\|\s*(?:true|:|exit 0|echo)|;\s*(?:true|exit 0)\b)"), "ignores the verdict (agentreview … || true)"),
-    (re.compile(r"\bAGENTREVIEW_BYPASS\s*[=:]"), "sets the bypass variable"),
+    (lazy(r"\bgit\b[^\n]{0,80}\bcommit\b[^\n]{0,200}(?:--no-verify|\s-[a-zA-Z]*n[a-zA-Z]*\b)|\bgit\b[^\n]{0,80}\b(?:push|merge)\b[^\n]{0,200}--no-verify|[\"']--no-verify[\"']"), "commits or pushes without running the hooks (--no-verify)"),
+    (lazy(r"(?i:core\.hookspath)"), "points git at another hooks folder (core.hooksPath)"),
+    (lazy(r"\bHUSKY\s*[=:]\s*[\"']?0\b"), "switches husky's hooks off (HUSKY=0)"),
+    (lazy(r"\bLEFTHOOK\s*[=:]\s*[\"']?(?:0|false)\b"), "switches lefthook's hooks off (LEFTHOOK=0)"),
+    (lazy(r"\b(?:PREK_)?SKIP\s*[=:]\s*[\"']?[\w,-]*\bagentreview\b"), "tells pre-commit to skip agentreview (SKIP)"),
+    (lazy(r"\bPRE(?:K|_COMMIT)_ALLOW_NO_CONFIG\s*[=:]\s*[\"']?1"), "lets commits pass when the hook configuration is missing"),
+    (lazy(r"\bagentreview\b[^\n#|]{0,200}(?:\|\|\s*(?:true|:|exit 0|echo)|;\s*(?:true|exit 0)\b)"), "ignores the verdict (agentreview … || true)"),
+    (lazy(r"\bAGENTREVIEW_BYPASS\s*[=:]"), "sets the bypass variable"),
 )  # fmt: skip
 
 

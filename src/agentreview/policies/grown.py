@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from agentreview.lazyre import lazy
@@ -11,34 +10,32 @@ from agentreview.policies.claims import View, make_claim
 from agentreview.policies.load import Check, Policy
 from agentreview.syntax.facts import Fact
 from agentreview.syntax.patterns import chain
-from agentreview.syntax.tree import Expr, Unit, expressions, statements, subexpressions
+from agentreview.syntax.tree import Expr, Unit, expressions, statements, subexpressions, words_of
 
 # Settings that say how long somebody stays signed in; what they count in by default, in seconds.
-_LIFETIMES: tuple[tuple[re.Pattern[str], int], ...] = (
-    (
-        re.compile(
-            r"^(?:SESSION_COOKIE_AGE|REMEMBER_COOKIE_DURATION|PERMANENT_SESSION_LIFETIME|ACCESS_TOKEN_LIFETIME|JWT_ACCESS_TOKEN_EXPIRES|SESSION_IDLE_TIMEOUT|SESSION_TIMEOUT|SESSION_SECURITY_EXPIRE_AFTER|SLIDING_TOKEN_LIFETIME)$"
+_LIFETIMES = {
+    name: scale
+    for scale, names in (
+        (
+            1,
+            "SESSION_COOKIE_AGE REMEMBER_COOKIE_DURATION PERMANENT_SESSION_LIFETIME ACCESS_TOKEN_LIFETIME"
+            " JWT_ACCESS_TOKEN_EXPIRES SESSION_IDLE_TIMEOUT SESSION_TIMEOUT SESSION_SECURITY_EXPIRE_AFTER SLIDING_TOKEN_LIFETIME"
+            " expiresIn sessionMaxAge idleTimeout sessionTimeout"
+            " timeout_in expire_after session_timeout idle_timeout access_token_expires_in"
+            " setMaxInactiveInterval maxInactiveIntervalInSeconds"
+            " exp expiresAt",  # claims: now plus how long
         ),
-        1,
-    ),
-    (
-        re.compile(
-            r"^(?:ACCESS_TOKEN_EXPIRE_MINUTES|JWT_EXPIRE_MINUTES|SESSION_TIMEOUT_MINUTES|TOKEN_EXPIRE_MINUTES|IDLE_TIMEOUT_MINUTES)$"
+        (
+            60,
+            "ACCESS_TOKEN_EXPIRE_MINUTES JWT_EXPIRE_MINUTES SESSION_TIMEOUT_MINUTES TOKEN_EXPIRE_MINUTES IDLE_TIMEOUT_MINUTES",
         ),
-        60,
-    ),
-    (re.compile(r"^(?:SESSION_TIMEOUT_HOURS|TOKEN_EXPIRE_HOURS|JWT_EXPIRE_HOURS)$"), 3600),
-    (re.compile(r"^(?:expiresIn|sessionMaxAge|idleTimeout|sessionTimeout)$"), 1),
-    (re.compile(r"^(?:timeout_in|expire_after|session_timeout|idle_timeout|access_token_expires_in)$"), 1),
-    (re.compile(r"^(?:maxAge|cookieMaxAge)$"), 0),  # seconds or milliseconds: by what is around it
-    (re.compile(r"^(?:exp|expiresAt)$"), 1),  # a claim: now plus how long
-    (re.compile(r"^(?:setMaxInactiveInterval|maxInactiveIntervalInSeconds)$"), 1),
-)
-_GO = r"MaxAge|ExpiresAt"  # as their source spells maxAge and expiresAt
+        (3600, "SESSION_TIMEOUT_HOURS TOKEN_EXPIRE_HOURS JWT_EXPIRE_HOURS"),
+        (0, "maxAge cookieMaxAge"),  # seconds or milliseconds: by what is around it
+    )
+    for name in names.split()
+}
 _ENDS_WITH_BROWSER = "SESSION_EXPIRE_AT_BROWSER_CLOSE"
-_SETTING = lazy(
-    rf"\b(?:{'|'.join(pattern.pattern.strip('^$') for pattern, _ in _LIFETIMES)}|{_ENDS_WITH_BROWSER}|{_GO})\b"
-)
+_SAID = frozenset({*_LIFETIMES, _ENDS_WITH_BROWSER, "MaxAge", "ExpiresAt"})  # the last two: maxAge and expiresAt in Go
 _SIGNS = lazy(r"^(?:sign|signAsync|encode|create_access_token|SignJWT)$")
 _FOR_EVER = 1e18
 _UNITS = {
@@ -62,7 +59,7 @@ _NOT_A_SESSION = lazy(
 def lifetimes(view: View) -> dict[tuple[str, str], tuple[float, Expr, Unit]]:
     """(unit, setting) to seconds, for every lifetime the file sets in numbers."""
     out: dict[tuple[str, str], tuple[float, Expr, Unit]] = {}
-    if not _SETTING.search(view.analysis.module.source):
+    if words_of(view.analysis.module).isdisjoint(_SAID):
         return out
     for unit in view.analysis.module.units:
         if unit.kind == "class" or unit.anonymous:
@@ -76,14 +73,14 @@ def lifetimes(view: View) -> dict[tuple[str, str], tuple[float, Expr, Unit]]:
                 pairs.extend(
                     (p.base.name, p.args[0].value) for p in called_with if p.base is not None and p.base.kind == "attr"
                 )
-                if any(_SETTING.search(name) for name, _ in named):
+                if any(name in _SAID for name, _ in named):
                     called = (part.base.name for part in parts if part.kind == "call" and part.base is not None)
                     if not _NOT_A_SESSION.search(" ".join(called)):
                         pairs.extend(named)
             for name, value in pairs:
                 if name == _ENDS_WITH_BROWSER and value is not None and value.name in ("True", "False"):
                     out[(unit.qualname, name)] = (0.0 if value.name == "True" else _FOR_EVER, value, unit)
-                scale = next((s for pattern, s in _LIFETIMES if pattern.match(name)), None)
+                scale = _LIFETIMES.get(name)
                 if scale is None or value is None:
                     continue
                 seconds = _seconds(value, scale or 1)

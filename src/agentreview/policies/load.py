@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 from agentreview.canonical import digest
 from agentreview.errors import ConfigError
 from agentreview.model import Hit, Rule, Severity
+from agentreview.records import dataclass
 from agentreview.syntax.frameworks import Framework
 from agentreview.version import data_directory
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from agentreview.records import dataclass
 
 ACCESS, INPUT = "access", "input"
 

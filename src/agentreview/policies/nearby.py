@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import lru_cache
 from posixpath import dirname
 from typing import Any
 
 from agentreview.facts import AutomaticAudit
 from agentreview.lazyre import lazy
+from agentreview.records import dataclass, field
 from agentreview.syntax.facts import Analysis, Fact
 from agentreview.syntax.imports import MANAGERS, Paths, imported, locate
 from agentreview.syntax.names import names_in

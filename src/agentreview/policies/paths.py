@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 
 from agentreview.globs import matches
+from agentreview.lazyre import lazy
 
 _CLASSES = {
-    "tests": re.compile(
+    "tests": lazy(
         r"(?:^|/)(?:tests?|__tests__|spec|specs|e2e|cypress|fixtures|__mocks__)/|(?:^|/)(?:test_[^/]*|[^/]*_test|conftest)\.py$|_test\.go$|_(?:spec|test)\.rb$|\.(?:test|spec|stories|cy)\.[cm]?[jt]sx?$|(?:^|/)[A-Z]\w*(?:Tests?|IT|TestCase|Spec)\.java$"
     ),
-    "migrations": re.compile(r"(?:^|/)(?:migrations?(?:_\w+)?|alembic/(?:[\w/]*/)?versions|migrate|db/data)/"),
-    "commands": re.compile(r"(?:^|/)(?:management/commands|scripts?|bin|tools|cli)/"),
-    "seeds": re.compile(r"(?:^|/)(?:seeds?|seeders?|factories)/|(?:^|/)(?:seed|factories|factory)\.[a-z]+$"),
-    "docs": re.compile(r"(?:^|/)(?:docs?|examples?)/"),
-    "types": re.compile(r"\.(?:d\.ts|pyi)$"),
+    "migrations": lazy(r"(?:^|/)(?:migrations?(?:_\w+)?|alembic/(?:[\w/]*/)?versions|migrate|db/data)/"),
+    "commands": lazy(r"(?:^|/)(?:management/commands|scripts?|bin|tools|cli)/"),
+    "seeds": lazy(r"(?:^|/)(?:seeds?|seeders?|factories)/|(?:^|/)(?:seed|factories|factory)\.[a-z]+$"),
+    "docs": lazy(r"(?:^|/)(?:docs?|examples?)/"),
+    "types": lazy(r"\.(?:d\.ts|pyi)$"),
 }
 
 

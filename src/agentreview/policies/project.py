@@ -8,7 +8,6 @@ built-in ones, and their examples run when they are first seen; what that showed
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from agentreview.canonical import digest
@@ -16,6 +15,7 @@ from agentreview.checked import plain
 from agentreview.errors import ConfigError
 from agentreview.lazyre import lazy
 from agentreview.policies.load import FORMAT, Catalogue, cache_dir, cached, catalogue_of, keep, load, policies_dir
+from agentreview.records import dataclass, replace
 from agentreview.version import PROJECT_FRAMEWORKS, PROJECT_POLICIES, engine_version
 
 if TYPE_CHECKING:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
 
 from agentreview.facts import Facts
 from agentreview.lazyre import lazy
@@ -17,6 +16,7 @@ from agentreview.policies.loosened import losses, vanished
 from agentreview.policies.loss import Loss
 from agentreview.policies.paths import path_classes
 from agentreview.policies.weakened import gone, is_test, thresholds, title, weakened
+from agentreview.records import dataclass, replace
 from agentreview.syntax.facts import Fact
 from agentreview.syntax.names import last_name
 from agentreview.syntax.parse import text_of

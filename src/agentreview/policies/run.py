@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from agentreview.config import Level
@@ -12,16 +12,17 @@ from agentreview.globs import matches
 from agentreview.model import Claim, FileChange, Skipped
 from agentreview.policies import gate, gatefiles, lines, secrets, waived
 from agentreview.policies.compare import Claimed, Engine, FileResult, review_file
-from agentreview.policies.load import GUARD_FORMS, Policy
+from agentreview.policies.load import GUARD_FORMS, Check, Policy
 from agentreview.policies.nearby import Nearby
 from agentreview.policies.paths import path_classes
 from agentreview.policies.project import policy_id
 from agentreview.policies.removed import Removal, asked_less
+from agentreview.records import dataclass
 
 if TYPE_CHECKING:
     from agentreview.policies.around import Around
 
-Runner = Callable[[Sequence[FileChange], Engine], list[FileResult]]
+Runner = Callable[[Sequence[FileChange], Engine, Callable[[], bool]], list[FileResult]]
 Look = Callable[[], "Around"]
 _ROUNDS = 5  # of asking for other files: settings first, then as many hops as names are followed
 
@@ -36,7 +37,9 @@ class Reviewed:
     files: int
 
 
-def in_process(changes: Sequence[FileChange], engine: Engine) -> list[FileResult]:
+def in_process(
+    changes: Sequence[FileChange], engine: Engine, _meanwhile: Callable[[], bool] = lambda: False
+) -> list[FileResult]:
     """Review files one after the other in this process (tests and self-tests; no time limit)."""
     return [review_file(change, engine) for change in changes]
 
@@ -51,7 +54,14 @@ def review_changes(
     excluded = [c for c in changes if matches(c.path, engine.config.exclude)]
     reviewed = [c for c in changes if not matches(c.path, engine.config.exclude)]
     engine.nearby = (Nearby(None, {}), Nearby(None, {})) if look is not None else None
-    results = runner(reviewed, engine)
+    ahead: list[tuple[Claim, ...]] = []
+    across = _across(changes, excluded, engine)
+
+    def step() -> bool:
+        ahead.extend(one := tuple(islice(across, 1)))
+        return bool(one)
+
+    results = runner(reviewed, engine, step)  # the workers read the files, and this process does not wait for them
     around: Around | None = None
     for _ in range(_ROUNDS if look is not None else 0):
         asking = [n for n, result in enumerate(results) if result.before or result.after]
@@ -59,45 +69,15 @@ def review_changes(
             around = look()
         if not asking or around is None or not around.provide([results[n] for n in asking], engine):
             break
-        for n, again in zip(asking, runner([reviewed[n] for n in asking], engine), strict=True):
-            results[n] = again
+        again = runner([reviewed[n] for n in asking], engine, step)
+        for n, result in zip(asking, again, strict=True):
+            results[n] = result
     claims: list[Claimed] = []
     seen: Counter[tuple[str, str, str]] = Counter()
-    policies = (*engine.policies, *_guards(engine))
-    # Also the project's policies that the change adds or takes away: either version of the configuration may name them.
-    known = engine.catalogue.ids() | {
-        name for c in changes for name in map(policy_id, (c.path, c.old_path or "")) if name
-    }
-    for change in changes:  # the gate guards itself also in excluded files
-        for policy in policies:
-            for check in policy.checks:
-                found: Iterable[Claim]
-                if check.form == "gate":
-                    found = gate.scan(policy, check, change, known)
-                    if gatefiles.concerns(change):
-                        found = [*found, *gatefiles.scan(policy, check, change, engine)]
-                elif check.form == "waived":
-                    found = waived.scan(policy, check, change)
-                elif check.form == "secrets" and change not in excluded:
-                    found = secrets.scan(policy, check, change)
-                elif check.form == "lines" and change not in excluded:
-                    found = lines.scan(policy, check, change, engine.lexicon, engine.config.facts)
-                elif check.form == "unique" and change.path.endswith(".prisma") and change not in excluded:
-                    from agentreview.policies import schema
-
-                    found = schema.unique(policy, check, change, engine.lexicon, engine.config.facts)
-                elif check.form == "weakened" and change not in excluded:
-                    found = asked_less(policy, check, change, engine.config.facts)
-                elif check.form == "fixture" and change not in excluded:
-                    from agentreview.policies import fixtures
-
-                    found = fixtures.scan(policy, check, change, engine.config.facts)
-                else:
-                    continue
-                for claim in found:
-                    key = (claim.rule, claim.path, claim.identity)
-                    seen[key] += 1
-                    claims.append(Claimed(claim, seen[key], existing=False))
+    for claim in (claim for found in (*ahead, *across) for claim in found):
+        key = (claim.rule, claim.path, claim.identity)
+        seen[key] += 1
+        claims.append(Claimed(claim, seen[key], existing=False))
     untested = frozenset(p.id for p in engine.policies if any(c.form == "untested" for c in p.checks))
     tested = any(
         "tests" in path_classes(c.path, engine.config.facts.tests.paths) and c.after is not None for c in changes
@@ -109,6 +89,50 @@ def review_changes(
     skipped.extend(r.skipped for r in results if r.skipped is not None)
     failed = tuple((r.path, r.failed) for r in results if r.failed)
     return Reviewed(tuple(claims), tuple(skipped), failed, sum(r.reviewed for r in results))
+
+
+def _across(
+    changes: Sequence[FileChange], excluded: Sequence[FileChange], engine: Engine
+) -> Iterator[tuple[Claim, ...]]:
+    """What needs no facts of the code, file by file: about the gate itself, credentials, lines, what a test asks less."""
+    secrets.mask('token = "?"')  # what every finding is shown through: its patterns, before they are waited for
+    policies = (*engine.policies, *_guards(engine))
+    # Also the project's policies that the change adds or takes away: either version of the configuration may name them.
+    known = engine.catalogue.ids() | {
+        name for c in changes for name in map(policy_id, (c.path, c.old_path or "")) if name
+    }
+    for change in changes:  # the gate guards itself also in excluded files
+        for policy in policies:
+            for check in policy.checks:
+                yield tuple(_found(policy, check, change, known, engine, excluded=change in excluded))
+
+
+def _found(
+    policy: Policy, check: Check, change: FileChange, known: frozenset[str], engine: Engine, *, excluded: bool
+) -> Iterable[Claim]:
+    facts = engine.config.facts
+    if check.form == "gate":
+        found: Iterable[Claim] = gate.scan(policy, check, change, known)
+        return [*found, *gatefiles.scan(policy, check, change, engine)] if gatefiles.concerns(change) else found
+    if check.form == "waived":
+        return waived.scan(policy, check, change)
+    if excluded:
+        return ()
+    if check.form == "secrets":
+        return secrets.scan(policy, check, change)
+    if check.form == "lines":
+        return lines.scan(policy, check, change, engine.lexicon, facts)
+    if check.form == "unique" and change.path.endswith(".prisma"):
+        from agentreview.policies import schema
+
+        return schema.unique(policy, check, change, engine.lexicon, facts)
+    if check.form == "weakened":
+        return asked_less(policy, check, change, facts)
+    if check.form == "fixture":
+        from agentreview.policies import fixtures
+
+        return fixtures.scan(policy, check, change, facts)
+    return ()
 
 
 def _by(path: str, globs: Sequence[str]) -> str:

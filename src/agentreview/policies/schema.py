@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from agentreview.facts import Facts
 from agentreview.lazyre import lazy
 from agentreview.model import Claim, FileChange
 from agentreview.policies.load import Check, Policy
+from agentreview.records import dataclass
 from agentreview.syntax.lexicon import Lexicon
 from agentreview.syntax.parse import text_of
 

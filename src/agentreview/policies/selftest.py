@@ -6,7 +6,6 @@ import difflib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from agentreview.policies.load import Catalogue, Check, Policy, load
 from agentreview.policies.paths import path_classes
 from agentreview.policies.run import Reviewed, review_changes
 from agentreview.policies.yamlfile import YamlReader, decoded, front_matter
+from agentreview.records import dataclass, replace
 
 _ANY_FILE = ("gate", "secrets", "lines", "fixture")  # forms that read files no parser knows
 

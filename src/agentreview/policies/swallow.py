@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
 from agentreview.model import Claim, Hit
 from agentreview.policies.claims import View, make_claim
 from agentreview.policies.granted import SPOKEN, defaults
 from agentreview.policies.load import Check, Policy
 from agentreview.policies.unheeded import unheeded
+from agentreview.records import replace
 from agentreview.syntax.facts import Fact, UnitFacts
 from agentreview.syntax.reach import own_and_helpers
-from agentreview.syntax.tree import Expr, Handler, Stmt, Unit, statements, text
+from agentreview.syntax.tree import Expr, Handler, Stmt, Unit, statements, text, words_of
 
 _NOTHING = frozenset({"null", "undefined", "false"})
 
@@ -21,7 +21,10 @@ def swallow(policy: Policy, check: Check, view: View) -> Iterator[Claim]:
     """Claim every handler that lets the code go on as if the failed control had passed."""
     if "audit" in check.concepts and view.facts.audit.delivery == "outbox":
         check = replace(check, concepts=tuple(c for c in check.concepts if c != "audit"))
-    spoken = SPOKEN.search(view.analysis.module.source) is not None
+    source = view.analysis.module.source
+    spoken = (
+        "??" in source or "||" in source or not words_of(view.analysis.module).isdisjoint(("or", "OR", "allSettled"))
+    ) and SPOKEN.search(source) is not None
     for own in list(view.analysis.units.values()):
         for guard, hit in () if not spoken else defaults(own, check.concepts):
             at = (guard.line, guard.end_line)

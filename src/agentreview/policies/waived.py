@@ -7,7 +7,6 @@ claimed by :mod:`agentreview.waivers`, which knows whether it covers anything: e
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from agentreview.canonical import digest
 from agentreview.errors import ConfigError
@@ -15,6 +14,7 @@ from agentreview.lazyre import lazy
 from agentreview.model import Claim, FileChange
 from agentreview.policies.load import Check, Policy
 from agentreview.policies.secrets import mask
+from agentreview.records import dataclass
 from agentreview.syntax.parse import text_of
 from agentreview.waiverfile import SHORTEST_REASON, WAIVERS_NAME, Waivers, added, parse
 

@@ -7,11 +7,11 @@ elements are those of the schema that Jenkins publishes; text is XML 1.0 with wh
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from xml.sax.saxutils import escape as xml
 from xml.sax.saxutils import quoteattr
 
 from agentreview.model import Finding, Verdict
+from agentreview.records import dataclass
 from agentreview.reporters.summary import (
     advice,
     bucket,

@@ -19,11 +19,11 @@ import json
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from agentreview.llm import Answer, Backend, Failure, Request, Usage, failed
 from agentreview.modelsettings import Model, known_model
+from agentreview.records import dataclass, replace
 
 from .books import Entry, Ledger, Reservation
 

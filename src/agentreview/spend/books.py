@@ -8,11 +8,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from agentreview.llm import Usage
+from agentreview.records import dataclass, replace
 
 LONGEST = 3600.0  # seconds after which a reservation is given up
 

@@ -7,9 +7,9 @@ their own. :mod:`agentreview.syntax.reach` answers which facts hold for a unit.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from agentreview.records import dataclass, field
 from agentreview.syntax.lexicon import Lexicon
 from agentreview.syntax.tree import Expr, Module, Stmt, Unit
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
+from agentreview.records import dataclass
 from agentreview.syntax.patterns import Glob, Index, compile_patterns, filing_names, glob
 
 CONCEPTS = frozenset(
@@ -114,7 +114,7 @@ class Matchers:
     the frameworks, whichever was filed first.
     """
 
-    __slots__ = ("_waiting", "assigns", "calls", "decorators", "fills", "imports", "kinds", "routing")
+    __slots__ = ("_by_module", "_waiting", "assigns", "calls", "decorators", "fills", "imports", "kinds", "routing")
 
     def __init__(self, frameworks: Iterable[Framework] = ()) -> None:
         self.calls, self.decorators, self.assigns = Index(), Index(), Index()
@@ -122,6 +122,7 @@ class Matchers:
         self.fills = False  # whether any entry hands values over in arguments
         self.kinds: dict[str, list[Entry]] = {}
         self.imports: dict[str, tuple[str, ...]] = {}
+        self._by_module: dict[str, tuple[str, ...]] = {}
         self._waiting: dict[str, tuple[int, Framework]] = {}
         for place, framework in enumerate(frameworks):
             self.imports[framework.id] = framework.imports
@@ -129,18 +130,25 @@ class Matchers:
 
     def active(self, imported: Iterable[str]) -> frozenset[str]:
         """Return the ids of the frameworks a module with these imports uses."""
-        modules = frozenset(imported)
-        out = set()
-        for framework, prefixes in self.imports.items():
-            if not prefixes or any(
-                m == p or m.startswith((p + ".", p + "/")) or (p[0] == "*" and m.endswith(p[1:]))
-                for p in prefixes
-                for m in modules
-            ):
-                out.add(framework)
-                if framework in self._waiting:
-                    self._file(*self._waiting.pop(framework))
-        return frozenset(out)
+        found = {framework for module in {"", *imported} for framework in self._used(module)}
+        for framework in sorted(found & self._waiting.keys()):
+            self._file(*self._waiting.pop(framework))
+        return frozenset(found)
+
+    def _used(self, module: str) -> tuple[str, ...]:
+        """The frameworks that importing this module means; those that are always there for no module."""
+        known = self._by_module.get(module)
+        if known is None:
+            known = self._by_module[module] = tuple(
+                framework
+                for framework, prefixes in self.imports.items()
+                if (not prefixes and not module)
+                or any(
+                    module == p or module.startswith((p + ".", p + "/")) or (p[0] == "*" and module.endswith(p[1:]))
+                    for p in prefixes
+                )
+            )
+        return known
 
     def _file(self, place: int, framework: Framework) -> None:
         for number, (concept, raw) in enumerate(framework.entries, place):

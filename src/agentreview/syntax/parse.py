@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from agentreview.lazyre import lazy
+from agentreview.records import dataclass
 from agentreview.syntax.lowering import DoesNotParseError, TooDeepError
 from agentreview.syntax.tree import Module
 

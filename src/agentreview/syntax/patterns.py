@@ -15,10 +15,10 @@ up only those, and the answer for a chain of names is remembered.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from operator import attrgetter
 
 from agentreview.lazyre import lazy
+from agentreview.records import dataclass
 from agentreview.syntax.tree import Arg, Expr
 
 
@@ -34,6 +34,12 @@ class Link:
 
 def chain(expr: Expr) -> list[Link]:
     """Flatten a name/attribute/call/subscript expression, root first. Any other root is the link ``?``."""
+    if expr.links is None:
+        expr.links = tuple(_chain(expr))
+    return list(expr.links)
+
+
+def _chain(expr: Expr) -> list[Link]:
     back: list[Link] = []
     args: tuple[Arg, ...] | None = None
     key: Expr | None = None
@@ -261,11 +267,21 @@ class Filed:
         self.place = place
         self._patterns: tuple[Pattern, ...] | None = None
 
-    def first(self, links: list[Link]) -> Pattern | None:
-        """The first of its patterns that matches the chain."""
+    @property
+    def patterns(self) -> tuple[Pattern, ...]:
+        """Its patterns, compiled."""
         if self._patterns is None:
             self._patterns = compile_patterns(self.text)
-        return next((pattern for pattern in self._patterns if pattern.match(links)[0]), None)
+        return self._patterns
+
+    def first(self, links: list[Link]) -> Pattern | None:
+        """The first of its patterns that matches the chain."""
+        return next((pattern for pattern in self.patterns if pattern.match(links)[0]), None)
+
+    def may_end(self, name: str) -> bool:
+        """Whether a chain whose last link has this name can match at all."""
+        ends = (pattern.segments[-1].glob for pattern in self.patterns)
+        return any(end is None or end.matches(name) for end in ends)
 
 
 def filing_names(text: str) -> tuple[str, ...]:
@@ -288,11 +304,12 @@ _place = attrgetter("place")
 class Index:
     """Pattern texts filed by name; the answer for a chain of names is remembered."""
 
-    __slots__ = ("by_name", "loose", "memo")
+    __slots__ = ("by_end", "by_name", "loose", "memo")
 
     def __init__(self) -> None:
         self.by_name: dict[str, list[Filed]] = {}
         self.loose: list[Filed] = []
+        self.by_end: dict[str, list[Filed]] = {}  # those of the loose ones that a chain with this last name can match
         self.memo: dict[str, list[tuple[Pattern, object]]] = {}
 
     def add(self, text: str, value: object, place: int = 0) -> None:
@@ -304,6 +321,7 @@ class Index:
             if len(row) > 1 and row[-2].place > place:
                 row.sort(key=_place)
         self.memo.clear()
+        self.by_end.clear()
 
     def candidates(self, links: list[Link]) -> list[tuple[Pattern, object]]:
         """Return the patterns that match this chain with what they stand for (other conditions are the caller's)."""
@@ -318,10 +336,18 @@ class Index:
                     pattern = filed.first(links)
                     if pattern is not None:
                         known.append((pattern, filed.value))
-            for filed in self.loose:
+            for filed in self._loose(links[-1].name):
                 pattern = filed.first(links)
                 if pattern is not None:
                     known.append((pattern, filed.value))
             if len(self.memo) < 50_000:
                 self.memo[key] = known
+        return known
+
+    def _loose(self, end: str) -> list[Filed]:
+        known = self.by_end.get(end)
+        if known is None:
+            known = [filed for filed in self.loose if filed.may_end(end)]
+            if len(self.by_end) < 50_000:
+                self.by_end[end] = known
         return known

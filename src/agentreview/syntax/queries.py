@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 
 from agentreview.lazyre import lazy
+from agentreview.records import dataclass, replace
 from agentreview.syntax.lexicon import Lexicon, flat
 from agentreview.syntax.patterns import Link, chain
 from agentreview.syntax.tree import LITERAL, Arg, Expr

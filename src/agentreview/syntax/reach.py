@@ -6,8 +6,8 @@ A control found anywhere in reach counts as present; "on every path" is a questi
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import replace
 
+from agentreview.records import replace
 from agentreview.syntax.facts import Analysis, Fact
 from agentreview.syntax.patterns import chain
 from agentreview.syntax.tree import Expr, Unit

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 
 from agentreview.lazyre import lazy
+from agentreview.records import replace
 from agentreview.syntax.facts import Analysis, Endpoint, Fact, UnitFacts
 from agentreview.syntax.frameworks import SWITCHES, VALUES, Entry, LazyEntry, Matchers
 from agentreview.syntax.handlers import HANDED

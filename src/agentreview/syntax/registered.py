@@ -7,10 +7,10 @@ endpoints too: only guessed, because their route may be anywhere.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from agentreview.lazyre import lazy
+from agentreview.records import dataclass, replace
 from agentreview.syntax.facts import Endpoint, Fact, UnitFacts
 from agentreview.syntax.frameworks import Entry
 from agentreview.syntax.names import as_written, last_name

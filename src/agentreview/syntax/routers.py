@@ -7,9 +7,9 @@ add to a router and which register a handler; this follows the values, in one fi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from agentreview.records import dataclass, field
 from agentreview.syntax.facts import Fact
 from agentreview.syntax.frameworks import VALUES
 from agentreview.syntax.names import as_written, compiled

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from agentreview.records import replace
 from agentreview.syntax.lexicon import Lexicon, resource_name
 from agentreview.syntax.patterns import Link, chain
 from agentreview.syntax.queries import Sql, sql_of

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 from agentreview.lazyre import lazy
+from agentreview.records import replace
 from agentreview.syntax.facts import Fact
 from agentreview.syntax.frameworks import SWITCHES, Entry
 from agentreview.syntax.lexicon import flat, resource_name

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from agentreview import vocabulary
 from agentreview.lazyre import lazy
+from agentreview.records import dataclass
 from agentreview.syntax.lexicon import Lexicon, resource_name
 from agentreview.syntax.names import names_in
 from agentreview.syntax.patterns import Link, chain

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from agentreview.lazyre import lazy
+from agentreview.records import replace
 from agentreview.syntax.facts import Fact, UnitFacts
 from agentreview.syntax.frameworks import BY_NAME, LAST, SQL_TEXT, VALUES, Entry
 from agentreview.syntax.handlers import HANDED, chained, handler, members

@@ -14,7 +14,10 @@ offsets into ``Module.source``; lines are 1-based.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from typing import Any
+
+from agentreview.lazyre import lazy
+from agentreview.records import dataclass, field
 
 # Expression kinds:
 #   name   identifier                          name
@@ -60,6 +63,7 @@ class Expr:
     items: tuple[Expr, ...] = ()
     args: tuple[Arg, ...] = ()
     unit: Unit | None = None
+    links: tuple[Any, ...] | None = None  # its chain, once somebody asked (:func:`agentreview.syntax.patterns.chain`)
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -152,6 +156,17 @@ class Module:
     units: tuple[Unit, ...]
     imports: dict[str, str]
     comments: tuple[tuple[int, str], ...]  # (line, text)
+    words: frozenset[str] | None = None  # see words_of
+
+
+_WORD = lazy(r"\w+")
+
+
+def words_of(module: Module) -> frozenset[str]:
+    """Every word of the source, found once: cheaper to ask than a search of the whole text for each question."""
+    if module.words is None:
+        module.words = frozenset(_WORD.findall(module.source))
+    return module.words
 
 
 def text(module: Module, node: Expr | Stmt | Unit | Handler) -> str:

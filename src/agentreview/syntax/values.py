@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 
 from agentreview.lazyre import lazy
+from agentreview.records import dataclass, replace
 from agentreview.syntax.lexicon import Lexicon, resource_name
 from agentreview.syntax.names import bare_link
 from agentreview.syntax.patterns import Link, chain
