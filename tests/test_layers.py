@@ -40,7 +40,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("ci", "bypass", "pushed"),
     ("install",),
     ("firing",),
-    ("hook", "doctor", "init", "demo", "explain", "learn"),
+    ("hook", "doctor", "init", "demo", "explain", "learn", "evaluation"),
     ("commands",),
     ("cli", "watch", "mcp"),
     ("entry",),
