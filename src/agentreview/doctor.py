@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 OK, WARN, FAIL = "ok", "warn", "fail"
 FREE_BYTES = 10_000_000
+MODEL_SECONDS = 15.0
 INSTALL = "run: agentreview install"
 HUSKY = "run there: npx husky"
 CONFIG_INSTALL = "run: agentreview install --config"
@@ -79,6 +80,7 @@ def _checks(repo: Repository) -> Iterator[Check]:
     policies = _policies(repo)
     yield policies[0]
     yield _configuration(repo, policies[1])
+    yield from _reviewers(repo, policies[1])
 
 
 def _git_version(repo: Repository) -> Check:
@@ -290,6 +292,55 @@ def _configuration(repo: Repository, policies: tuple[str, ...] | None) -> Check:
         return Check(name="configuration", status=FAIL, detail=error.message, fix=error.fix or "put it right")
     there = _staged(repo, CONFIG_NAME) is not None
     return Check(name="configuration", status=OK, detail=CONFIG_NAME if there else "the staged one, or the defaults")
+
+
+def _reviewers(repo: Repository, policies: tuple[str, ...] | None) -> Iterator[Check]:
+    """Whether the configured model reviewers can be asked: the key, then each model, with calls that cost nothing.
+
+    Looked at only where some are configured: otherwise doctor needs no network.
+    """
+    from .config import load_config
+
+    try:
+        config = load_config(lambda path: _staged(repo, path), known_policies=policies or ())
+    except AgentReviewError:  # said already
+        return
+    if not config.reviewers.enabled:
+        return
+    import time
+    from concurrent.futures import ThreadPoolExecutor
+
+    from .llm import Failure, backend, destination
+
+    asked = backend(os.environ, config)
+    if isinstance(asked, Failure):
+        yield _unasked("reviewers", asked.reason == "offline", asked.detail)
+        return
+    yield Check(
+        name="reviewers",
+        status=OK,
+        detail=f"{', '.join(config.reviewers.enabled)}, by {destination(os.environ, config)}",
+    )
+    deadline = time.monotonic() + MODEL_SECONDS
+    tiers = config.models.tiers
+    with ThreadPoolExecutor(len(tiers)) as pool:
+        said = dict(zip(tiers, pool.map(lambda model: asked.check(model, deadline), tiers.values()), strict=True))
+    for tier, model in tiers.items():
+        name, found = f"model {tier}", said[tier]
+        if isinstance(found, Failure):
+            yield _unasked(name, found.reason in ("rate-limited", "server-error", "timeout"), found.detail)
+        elif not model.priced:
+            fix = f"set input and output in [models.{tier}], 0 for a server of your own"
+            yield Check(name=name, status=FAIL, detail=f"{model.id} has no price, so it is never asked", fix=fix)
+        else:
+            retired = "end of life" in found
+            fix = f"name its successor as [models] {tier}" if retired else ""
+            yield Check(name=name, status=WARN if retired else OK, detail=f"{model.id} {found}", fix=fix)
+
+
+def _unasked(name: str, passing: bool, detail: str) -> Check:  # noqa: FBT001
+    what, _, fix = detail.rpartition(". ")
+    return Check(name=name, status=WARN if passing else FAIL, detail=what, fix=fix)
 
 
 def _staged(repo: Repository, path: str) -> bytes | None:
