@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any
 from agentreview.errors import AgentReviewError, IncompleteError
 
 if TYPE_CHECKING:
-    from agentreview.model import Finding, Snapshot, Verdict
+    from agentreview.model import Asked, Finding, Snapshot, Verdict
     from agentreview.policies.around import Trees
 
 _SIZE = struct.Struct(">Q")
 Files = Mapping[str, bytes]
 Progress = Callable[[int, int], None]
+Told = Callable[[str, str], None]
 
 
 class Reviewer:
@@ -58,21 +59,24 @@ class Reviewer:
     def verdict(
         self, snapshot: Snapshot, files: Files, progress: Progress | None = None, trees: Trees | None = None, *,
         today: str, accepted: Mapping[str, str] | None = None, packs: Collection[str] | None = None,
-        known: Sequence[Finding] = (),
+        known: Sequence[Finding] = (), asked: Asked | None = None, tell: Told | None = None,
     ) -> Verdict:  # fmt: skip
         """Return the verdict of a snapshot under the configuration in ``files`` (path -> content).
 
         ``trees`` answers the child when it asks for other files of the reviewed trees; ``today`` and ``accepted`` are
-        the terms of waivers; ``packs`` limits who is asked; ``known`` are findings that no policy makes.
+        the terms of waivers; ``packs`` limits who is asked; ``known`` are findings that no policy makes; ``asked`` are the
+        model reviewers, of whom ``tell`` hears.
 
         Raises what the review raises (ConfigError …), and IncompleteError when the child died.
         """
         if not self.pid:
             from agentreview.compute import compute
 
-            return compute(snapshot, files, progress, trees, today=today, accepted=accepted, packs=packs, known=known)
+            return compute(
+                snapshot, files, progress, trees, today=today, accepted=accepted, packs=packs, known=known, asked=asked, tell=tell
+            )  # fmt: skip
         try:
-            terms = {"today": today, "accepted": accepted, "packs": packs, "known": known}
+            terms = {"today": today, "accepted": accepted, "packs": packs, "known": known, "asked": asked}
             _send(self.to_child, (snapshot, dict(files), progress is not None, trees is not None, terms))
             while (message := _receive(self.from_child)) is not None:
                 kind, value = message
@@ -85,8 +89,9 @@ class Reviewer:
                     name, arguments = value
                     _send(self.to_child, getattr(trees, name)(*arguments))
                     continue
-                if progress is not None:
-                    progress(*value)
+                hears = tell if kind == "told" else progress
+                if hears is not None:
+                    hears(*value)
         except BrokenPipeError:
             pass
         finally:
@@ -124,7 +129,8 @@ def _serve(pipe: int, answer: int) -> None:
     if failed is None:
         try:
             trees = _Asking(pipe, answer) if has_trees else None
-            _send(answer, ("verdict", compute(snapshot, files, report, trees, **terms)))
+            tell = lambda kind, text: _send(answer, ("told", (kind, text)))  # noqa: E731
+            _send(answer, ("verdict", compute(snapshot, files, report, trees, tell=tell, **terms)))
         except Exception as error:  # noqa: BLE001 - a bug must reach the parent, which reports it in one line
             failed = _carried(error)
     if failed is not None:

@@ -15,6 +15,7 @@ from agentreview.model import (
     NOT_CONFIGURED,
     NOT_CONFIRMED,
     AgentRun,
+    Asked,
     Confidence,
     FileChange,
     Finding,
@@ -38,8 +39,10 @@ from agentreview.worker import Reviewers, examine_in_workers
 
 if TYPE_CHECKING:
     from agentreview.policies.around import Around, Trees
+    from agentreview.reviewers.run import Read
 
 Progress = Callable[[int, int], None]
+Told = Callable[[str, str], None]  # (kind, text) of what model reviewers do: see agentreview.reviewers.run
 WHOLE = "the project's facts as a whole"
 ELSEWHERE = "left to another shard"  # why an agent was not asked here
 _NO_TERMS = waivers.Terms(today="")  # nothing read from a file, so nothing expires
@@ -84,11 +87,13 @@ def warm() -> None:
 def compute(
     snapshot: Snapshot, files: Mapping[str, bytes], progress: Progress | None = None, trees: Trees | None = None, *,
     today: str, accepted: Mapping[str, str] | None = None, packs: Collection[str] | None = None, known: Sequence[Finding] = (),
+    asked: Asked | None = None, tell: Told | None = None,
 ) -> Verdict:  # fmt: skip
     """Review under the configuration and the waivers in ``files`` (path -> content). ConfigError for a mistake there.
 
     ``today`` (ISO, UTC) decides which waivers have expired; ``accepted``: :class:`agentreview.waivers.Terms`; ``packs``: only
     these are asked, and the others are said to be left out. ``known`` are findings that no policy makes; waivers apply to them, and one that is blocking stays so otherwise.
+    ``asked``: the model reviewers, of whom ``tell`` hears.
     """
     loaded = load_with(files, examine_in_workers)
     config = load_config(files.get, known_policies=loaded.catalogue.ids())
@@ -105,6 +110,8 @@ def compute(
         packs=packs,
         loaded=loaded,
         known=known,
+        asked=asked,
+        tell=tell,
     )
 
 
@@ -127,7 +134,7 @@ def _guard(snapshot: Snapshot, files: Mapping[str, bytes], config: Config) -> Co
 def review_snapshot(
     snapshot: Snapshot, config: Config, progress: Progress | None = None, *, guard: Config | None = None, trees: Trees | None = None,
     terms: waivers.Terms = _NO_TERMS, waiver_file: bytes | None = None, packs: Collection[str] | None = None,
-    loaded: Loaded | None = None, known: Sequence[Finding] = (),
+    loaded: Loaded | None = None, known: Sequence[Finding] = (), asked: Asked | None = None, tell: Told | None = None,
 ) -> Verdict:  # fmt: skip
     """Compute the verdict of a snapshot: policies, anchoring, waivers, triage.
 
@@ -137,8 +144,8 @@ def review_snapshot(
     started = time.perf_counter()
     loaded = loaded or Loaded(load())
     whole = loaded.catalogue
-    asked = tuple(p for p in whole.policies if packs is None or p.pack in packs)
-    catalogue = replace(whole, policies=asked)
+    included = tuple(p for p in whole.policies if packs is None or p.pack in packs)
+    catalogue = replace(whole, policies=included)
     engine = Engine(catalogue, config, guard)
     guards = {p.id for p in catalogue.policies if any(check.form in GUARD_FORMS for check in p.checks)}
     files = _waiver_files(snapshot, waiver_file, engine)  # read first: a mistake in it needs no review
@@ -149,6 +156,10 @@ def review_snapshot(
     shown = [c for c in reviewed.claims if c.touched]
     findings, unanchored = _anchored(snapshot, shown, rules)
     findings += known
+    read = _asked(asked, snapshot, findings, engine, whole, trees, tell)
+    if read is not None:
+        findings = read.findings
+        rules = {**read.rules, **rules}
     unread = {s.path for s in reviewed.skipped} | {path for path, _ in reviewed.failed}
     files = replace(files, looked_at=frozenset(files.looked_at) - unread)
     inline = [w for change in snapshot.changes for w in waivers.find(change)]
@@ -183,12 +194,27 @@ def review_snapshot(
                 agent=agent, digest=catalogue.digest, outcome=outcome, required=bool(ids), reason=reason, rules=ids
             )
         )
+    runs += read.runs if read is not None else ()
     used = {f.rule for f in settled}
     return Verdict(
         decision=decide(settled, runs), base=snapshot.base, tree=snapshot.tree, findings=settled, runs=tuple(runs), skipped=_described(reviewed.skipped),
-        rules=tuple(rules[r] for r in sorted(used & rules.keys())), notes=(*loaded.notes, *applied.notes, *_unsettled((f for f in settled if f.rule not in guards), config, catalogue), *_elsewhere(len(reviewed.claims) - len(shown))), files=reviewed.files,
+        rules=tuple(rules[r] for r in sorted(used & rules.keys())), notes=(*loaded.notes, *(read.notes if read is not None else ()), *applied.notes, *_unsettled((f for f in settled if f.rule not in guards), config, catalogue), *_elsewhere(len(reviewed.claims) - len(shown))), files=reviewed.files,
         until=applied.until, configuration=config.digest, configured_in=config.path or "",
         worktree=snapshot.worktree, branch=snapshot.branch, source=snapshot.source, seconds=round(time.perf_counter() - started, 3),
+    )  # fmt: skip
+
+
+def _asked(
+    asked: Asked | None, snapshot: Snapshot, findings: Sequence[Finding], engine: Engine, whole: Catalogue, trees: Trees | None,
+    tell: Told | None,
+) -> Read | None:  # fmt: skip
+    """Have the model reviewers read the change; nothing is imported where none is wanted."""
+    if asked is None or not (asked.names or asked.workflow or engine.config.reviewers.enabled):
+        return None
+    from agentreview.reviewers.run import read
+
+    return read(
+        asked, snapshot, findings, engine, trees, catalogue=whole, say=tell or (lambda _kind, _text: None)
     )  # fmt: skip
 
 
@@ -293,7 +319,7 @@ def _unsettled(findings: Iterable[Finding], config: Config, catalogue: Catalogue
         f.rule
         for f in findings
         if f.status is Status.ADVISORY
-        and f.confidence is not Confidence.HIGH
+        and f.confidence is Confidence.MEDIUM
         and f.severity.rank >= config.block_at.rank
         and config.level(f.rule) is Level.ON
     }

@@ -307,6 +307,26 @@ class Coverage:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """Which model reviewers are asked, and on what terms. Without names: those that the configuration enables.
+
+    ``surface``: a ``hook`` has the configured seconds, ``run`` and ``ci`` wait as long as it takes; it also says whose
+    ``on_incomplete`` counts. ``store`` is where answers are kept; ``rules`` the tree that profiles are read from, "" for
+    the reviewed one. ``dry`` shows what would be sent, and sends nothing.
+    """
+
+    names: tuple[str, ...] = ()
+    workflow: str = ""
+    surface: str = "hook"
+    fresh: bool = False
+    dry: bool = False
+    store: str = ""
+    rules: str = ""
+
+
+REVIEWER = "reviewer:"  # how the agent of a model reviewer begins
+BY_WORKFLOW = "workflow "  # how a note begins that names the workflow reviewers followed
 NOT_CONFIGURED = "not configured: "  # how a note begins that names facts which the configuration leaves open,
 NOT_CONFIRMED = "not confirmed: "  # and facts that stand in it without a person's name
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from agentreview.background import Reviewer
-from agentreview.model import Decision, Snapshot, Verdict
+from agentreview.model import BY_WORKFLOW, REVIEWER, Asked, Decision, Outcome, Snapshot, Verdict
 from agentreview.records import replace
 
 if TYPE_CHECKING:
@@ -20,17 +20,20 @@ if TYPE_CHECKING:
     from agentreview.store import Store
 
 Progress = Callable[[int, int], None]
+Told = Callable[[str, str], None]
+HOOK = Asked()  # the reviewers that the configuration enables, in the time of a hook
 LAST = "last.json"  # per worktree: the last verdict, for `agentreview explain`
 
 
 def judge_index(
     repo: Repository, *, fresh: bool = False, progress: Progress | None = None, reviewer: Reviewer | None = None,
-    amend: bool = False,
+    amend: bool = False, asked: Asked = HOOK, tell: Told | None = None,
 ) -> Verdict:  # fmt: skip
     """Judge what the next commit in this worktree would change.
 
     ``fresh`` ignores a verdict that is already known; ``reviewer`` is one that the caller has started already. With
-    ``amend`` the next commit replaces HEAD, and all of it is judged, not only what is added to it.
+    ``amend`` the next commit replaces HEAD, and all of it is judged, not only what is added to it. ``asked`` are the model
+    reviewers, of whom ``tell`` hears.
     """
     from agentreview.snapshot import head, parent_tree, staged_tree
 
@@ -40,8 +43,8 @@ def judge_index(
             base = parent_tree(repo)
         source = f"worktree {repo.root}" if repo.foreign else "index"
         return _judge(
-            repo, started, base, staged_tree(repo), branch=branch, source=source, fresh=fresh, progress=progress
-        )
+            repo, started, base, staged_tree(repo), branch=branch, source=source, fresh=fresh, progress=progress, asked=asked, tell=tell
+        )  # fmt: skip
 
 
 def judge_range(
@@ -63,31 +66,35 @@ def judge_range(
         )
 
 
-def judge_spec(repo: Repository, spec: str, *, fresh: bool = False, progress: Progress | None = None) -> Verdict:
+def judge_spec(
+    repo: Repository, spec: str, *, fresh: bool = False, progress: Progress | None = None, asked: Asked = HOOK, tell: Told | None = None
+) -> Verdict:  # fmt: skip
     """Judge ``BASE..HEAD`` or ``BASE...HEAD`` as the user wrote it."""
     from agentreview.snapshot import range_snapshot
 
     with Reviewer() as started:
         found = range_snapshot(repo, spec)
         return _judge(
-            repo, started, found.base, found.tree, source=found.source, fresh=fresh, progress=progress, snapshot=found
-        )
+            repo, started, found.base, found.tree, source=found.source, fresh=fresh, progress=progress, snapshot=found, asked=asked, tell=tell
+        )  # fmt: skip
 
 
-def judge_commit(repo: Repository, revision: str, *, fresh: bool = False, progress: Progress | None = None) -> Verdict:
+def judge_commit(
+    repo: Repository, revision: str, *, fresh: bool = False, progress: Progress | None = None, asked: Asked = HOOK, tell: Told | None = None
+) -> Verdict:  # fmt: skip
     """Judge one commit against its first parent."""
     from agentreview.snapshot import commit_snapshot
 
     with Reviewer() as started:
         found = commit_snapshot(repo, revision)
         return _judge(
-            repo, started, found.base, found.tree, source=found.source, fresh=fresh, progress=progress, snapshot=found
-        )
+            repo, started, found.base, found.tree, source=found.source, fresh=fresh, progress=progress, snapshot=found, asked=asked, tell=tell
+        )  # fmt: skip
 
 
 def judge_for_ci(
     repo: Repository, base: str, head: str, policy: str, *, source: str, packs: Collection[str] | None = None,
-    progress: Progress | None = None,
+    progress: Progress | None = None, tell: Told | None = None,
 ) -> Verdict:  # fmt: skip
     """Judge what turns the commit ``base`` into ``head`` by the rules of the commit ``policy``: the change brings none of its own.
 
@@ -112,11 +119,13 @@ def judge_for_ci(
         config = read_config(repo, policy)
         signed = accepted(repo, base, head, snapshot, config, policy=policy)
         trees = GitTrees(repo, engine_version())
-        asked = packs is None or "conduct" in packs
-        seen, known = coverage(repo, base, head, config, policy=policy, today=utc_date()) if asked else (None, ())
+        once = packs is None or "conduct" in packs  # of several shards, this one
+        seen, known = coverage(repo, base, head, config, policy=policy, today=utc_date()) if once else (None, ())
+        readers = Asked(surface="ci", store=repo.store_dir, rules=resolve(repo, policy, "tree")) if once else None
         verdict = started.verdict(
-            snapshot, files, progress, trees, today=utc_date(), accepted=signed, packs=packs, known=known
-        )
+            snapshot, files, progress, trees, today=utc_date(), accepted=signed, packs=packs, known=known,
+            asked=readers, tell=tell,
+        )  # fmt: skip
     shown = seen if config.ci.require_receipts is not Requirement.OFF else None
     verdict = replace(verdict, version=engine_version(), coverage=shown)
     if verdict.decision is not Decision.INCOMPLETE and packs is None:
@@ -127,15 +136,16 @@ def judge_for_ci(
 
 def _judge(
     repo: Repository, reviewer: Reviewer, base: str, tree: str, *, source: str, fresh: bool, progress: Progress | None,
-    branch: str | None = None, snapshot: Snapshot | None = None,
+    branch: str | None = None, snapshot: Snapshot | None = None, asked: Asked = HOOK, tell: Told | None = None,
 ) -> Verdict:  # fmt: skip
     from agentreview.store import Store
     from agentreview.version import engine_version
 
     version = engine_version()
+    kept_as = _kept_as(version, asked)
     store = Store(repo.store_dir, repo.state_dir)
     today = utc_date()
-    known = None if fresh else _known(store, base, tree, version, today)
+    known = None if fresh or asked.dry else _known(store, base, tree, kept_as, today)
     if known is not None:
         verdict = replace(known, cached=True, worktree=repo.root, branch=branch, source=source)
     else:
@@ -146,14 +156,35 @@ def _judge(
         if snapshot is None or limit is not None:
             snapshot = _snapshot(repo, base, tree, branch, source, limit)
         trees = GitTrees(repo, version)
-        verdict = replace(reviewer.verdict(snapshot, files, progress, trees, today=today), version=version)
+        asked = replace(asked, store=repo.store_dir)
+        verdict = reviewer.verdict(snapshot, files, progress, trees, today=today, asked=asked, tell=tell)
+        verdict = replace(verdict, version=version)
+        if asked.dry:
+            return verdict
         if verdict.decision is not Decision.INCOMPLETE:  # what could not be reviewed may be reviewable next time
-            warning = store.save(base, tree, version, verdict.decision.value, _body(verdict), until=verdict.until)
-            if warning:
-                verdict = replace(verdict, notes=(*verdict.notes, warning))
+            if _lasts(verdict, asked):
+                warning = store.save(base, tree, kept_as, verdict.decision.value, _body(verdict), until=verdict.until)
+                if warning:
+                    verdict = replace(verdict, notes=(*verdict.notes, warning))
             verdict = _receipted(repo, verdict, snapshot, files)
     _remember(repo, verdict)
     return verdict
+
+
+def _kept_as(version: str, asked: Asked) -> str:
+    """Name the verdicts of these reviewers: those that the configuration enables need no name, it is in the tree."""
+    if not (asked.names or asked.workflow):
+        return version
+    from agentreview.canonical import digest
+
+    return f"{version}.r{digest([sorted(asked.names), asked.workflow], size=8)[3:]}"
+
+
+def _lasts(verdict: Verdict, asked: Asked) -> bool:
+    """Whether a verdict is a function of the trees: no reviewer failed, and none was chosen by the branch's name."""
+    failed = any(run.agent.startswith(REVIEWER) and run.outcome is not Outcome.COMPLETED for run in verdict.runs)
+    by_branch = not asked.workflow and any(note.startswith(BY_WORKFLOW) for note in verdict.notes)
+    return not failed and not by_branch
 
 
 def _receipted(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from agentreview.commands.run import Counter, deliver, parse_targets
+from agentreview.commands.run import Counter, Teller, deliver, parse_targets
 from agentreview.commands.shared import CONTEXT, color_option, worktree_option
 from agentreview.console import is_terminal, say
 from agentreview.errors import ExitCode, UsageError
@@ -73,7 +73,8 @@ def ci_command(
     say(f"reviewing {found.about}: {found.base[:12]}..{found.head[:12]}, by the rules of {found.policy[:12]}")
     with Counter(shown=not quiet and is_terminal(sys.stderr)) as counter:
         verdict = judge_for_ci(
-            repo, found.base, found.head, found.policy, source=found.source, packs=packs, progress=counter if counter.shown else None
+            repo, found.base, found.head, found.policy, source=found.source, packs=packs, progress=counter if counter.shown else None,
+            tell=Teller(quiet=quiet),
         )  # fmt: skip
     if packs is not None:
         say(f"shard {part}: {', '.join(packs) or 'no pack is left for it'}; the other packs are other shards'")

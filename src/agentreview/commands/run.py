@@ -13,6 +13,7 @@ import click
 from agentreview.commands.shared import CONTEXT, color_option, worktree_option
 from agentreview.console import colored, is_terminal, output, say, width, write
 from agentreview.errors import ExitCode, UsageError
+from agentreview.model import Asked
 from agentreview.records import dataclass
 from agentreview.reporters import REPORTERS
 
@@ -66,7 +67,19 @@ The exit code says what was decided: agentreview --help lists them.""",
     " stdout. Without this option: terminal.",
 )
 @click.option("--output", "-o", "to_file", metavar="FILE", help="Write the last --format to FILE instead of stdout.")
-@click.option("--fresh", is_flag=True, help="Review again even if the verdict of this very change is known.")
+@click.option("--fresh", is_flag=True, help="Review again even if the verdict or a reviewer's answer is known.")
+@click.option(
+    "--reviewers",
+    metavar="NAME,...",
+    help="Ask these model reviewers instead of those that the configuration enables.",
+)
+@click.option(
+    "--workflow", metavar="NAME", default="", help="Review as this kind of work: feature, bug-fix, refactoring."
+)
+@click.option("--explain-routing", is_flag=True, help="Say which model each reviewer asks, and why.")
+@click.option(
+    "--dry-run", is_flag=True, help="Show what would be sent to which model at which price, and send nothing."
+)
 @color_option
 @click.option("--quiet", "-q", is_flag=True, help="Say nothing about what needs nobody's attention.")
 @click.option("--verbose", "-v", is_flag=True, help="Show in full what is otherwise counted: advice, old debt, files.")
@@ -78,6 +91,10 @@ def command(
     formats: tuple[str, ...],
     to_file: str | None,
     fresh: bool,
+    reviewers: str | None,
+    workflow: str,
+    explain_routing: bool,
+    dry_run: bool,
     color: str,
     quiet: bool,
     verbose: bool,
@@ -95,7 +112,16 @@ def command(
     from agentreview.git import open_repository
 
     repo = open_repository(worktree)
-    verdict = _judge(repo, span, commit, fresh=fresh, quiet=quiet)
+    names = tuple(name.strip() for name in (reviewers or "").split(",") if name.strip())
+    if reviewers is not None and not names:
+        raise UsageError("--reviewers names nobody", fix="Write --reviewers NAME,NAME, or leave it out")
+    asked = Asked(names=names, workflow=workflow, surface="run", fresh=fresh, dry=dry_run)
+    tell = Teller(quiet=quiet, routing=explain_routing or dry_run)
+    verdict = _judge(repo, span, commit, asked=asked, fresh=fresh or explain_routing, quiet=quiet, tell=tell)
+    if dry_run:
+        if not tell.sent:
+            say("nothing would be sent: no reviewer is asked, or every answer is known (--fresh asks again)")
+        return int(ExitCode.PASS)
     failed = [
         error
         for target in targets
@@ -139,16 +165,36 @@ def parse_targets(formats: tuple[str, ...], to_file: str | None) -> tuple[Target
     return tuple(targets)
 
 
-def _judge(repo: Repository, span: str | None, commit: str | None, *, fresh: bool, quiet: bool) -> Verdict:
+class Teller:
+    """Says what model reviewers do: on stderr while they read, and on stdout what a dry run would send."""
+
+    def __init__(self, *, quiet: bool, routing: bool = False) -> None:
+        self.quiet, self.routing = quiet, routing
+        self.sent = 0
+
+    def __call__(self, kind: str, text: str) -> None:
+        """Print one event; the text may hold anything from the repository."""
+        from agentreview.reporters.text import escape
+
+        if kind == "dry-run":
+            self.sent += 1
+            output("\n".join(escape(line) for line in text.split("\n")) + "\n")
+        elif (kind == "routing" and self.routing) or (kind not in ("routing",) and not self.quiet):
+            say(escape(text))
+
+
+def _judge(
+    repo: Repository, span: str | None, commit: str | None, *, asked: Asked, fresh: bool, quiet: bool, tell: Teller
+) -> Verdict:
     from agentreview.review import judge_commit, judge_index, judge_spec
 
     with Counter(shown=not quiet and is_terminal(sys.stderr)) as counter:
         progress = counter if counter.shown else None
         if span is not None:
-            return judge_spec(repo, span, fresh=fresh, progress=progress)
+            return judge_spec(repo, span, fresh=fresh, progress=progress, asked=asked, tell=tell)
         if commit is not None:
-            return judge_commit(repo, commit, fresh=fresh, progress=progress)
-        return judge_index(repo, fresh=fresh, progress=progress)
+            return judge_commit(repo, commit, fresh=fresh, progress=progress, asked=asked, tell=tell)
+        return judge_index(repo, fresh=fresh, progress=progress, asked=asked, tell=tell)
 
 
 class Counter:

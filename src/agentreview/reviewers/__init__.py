@@ -1,0 +1,1 @@
+"""Model reviewers: profiles and packets to requests, answers to anchored and verified findings."""

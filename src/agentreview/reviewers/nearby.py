@@ -1,0 +1,188 @@
+"""One hop away from a changed unit: what it calls, what it derives from, the models it reads, and who calls it.
+
+Read from the reviewed tree, in bounds. What is not found is simply not shown; nothing is assumed of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import takewhile
+from posixpath import dirname
+
+from agentreview.policies.around import Trees
+from agentreview.policies.compare import Engine
+from agentreview.records import dataclass, field
+from agentreview.reviewers.units import Piece, Spans, Version
+from agentreview.syntax.facts import Analysis
+from agentreview.syntax.imports import Paths, imported, locate
+from agentreview.syntax.parse import language_of
+from agentreview.syntax.patterns import chain
+from agentreview.syntax.reach import enclosing_class, resolve
+from agentreview.syntax.tree import Unit, dotted
+
+MAX_HOPS = 10  # of one unit
+MAX_LINES = 40  # of one hop
+MAX_CALLERS = 5
+SEARCHED = 300  # files in which callers are looked for
+MAX_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Hop:
+    """Lines of another unit, and why they are shown."""
+
+    why: str
+    version: Version
+    name: str
+    spans: Spans
+
+
+@dataclass(slots=True, eq=False)
+class Around:
+    """The reviewed tree, read as far as packets need it."""
+
+    trees: Trees | None
+    tree: str
+    engine: Engine
+    changed: Mapping[str, Version]
+    excluded: tuple[str, ...] = ()  # globs: never read for anybody
+    _listing: Mapping[str, str] | None = None
+    _paths: Paths | None = None
+    _read: dict[str, Version | None] = field(default_factory=dict)
+    _searched: dict[str, bytes] | None = None
+
+    def listing(self) -> Mapping[str, str]:
+        """Paths of the tree, and their blobs."""
+        if self._listing is None:
+            from agentreview.globs import matches
+
+            found = self.trees.listing(self.tree) if self.trees is not None else {}
+            self._listing = {p: oid for p, oid in found.items() if not matches(p, self.excluded)}
+        return self._listing
+
+    def paths(self) -> Paths:
+        """The same, filed for look-ups."""
+        if self._paths is None:
+            self._paths = Paths(self.listing())
+        return self._paths
+
+    def version(self, path: str) -> Version | None:
+        """Return a file of the tree, read and parsed once."""
+        if path in self.changed:
+            return self.changed[path]
+        if path not in self._read:
+            blob = self.listing().get(path)
+            data = self.trees.read([blob], MAX_BYTES).get(blob) if self.trees is not None and blob else None
+            self._read[path] = Version.of(path, data, self.engine) if data is not None else None
+        return self._read[path]
+
+    def hops(self, piece: Piece) -> list[Hop]:
+        """What lies one hop away, nearest first, each once."""
+        out: list[Hop] = []
+        seen: set[tuple[str, str]] = {(piece.path, piece.name)}
+        for hop in self._all(piece):
+            if (hop.version.path, hop.name) not in seen and len(out) < MAX_HOPS:
+                seen.add((hop.version.path, hop.name))
+                out.append(hop)
+        return out
+
+    def _all(self, piece: Piece) -> Iterator[Hop]:
+        if piece.new is None or piece.new.analysis is None or piece.unit is None:
+            return
+        analysis, unit = piece.new.analysis, piece.unit
+        cls = unit if unit.kind == "class" else enclosing_class(unit)
+        for base in cls.bases if cls is not None else ():
+            yield from self._named(piece.new, analysis, chain(base)[-1].name, dotted(base), "base class")
+        for decorator in unit.decorators:
+            yield from self._named(piece.new, analysis, "", dotted(decorator), "decorator")
+        for name, _ in analysis.own(unit).calls:
+            helper = resolve(analysis, unit, name)
+            if helper is not None:
+                yield Hop("called", piece.new, helper.qualname, _lines(piece.new, helper))
+            else:
+                yield from self._named(piece.new, analysis, "", name, "called")
+        for fact in piece.facts:
+            if fact.resource:
+                yield from self._named(piece.new, analysis, fact.resource, fact.resource, "model")
+        yield from self._callers(piece, analysis, unit)
+
+    def _named(self, version: Version, analysis: Analysis, local: str, name: str, why: str) -> Iterator[Hop]:
+        if not name:
+            return
+        here = analysis.names.get(local or name)
+        if here is not None and here.kind == "class":
+            yield Hop(why, version, here.qualname, _lines(version, here))
+            return
+        target = imported(analysis, name)
+        if not target:
+            return
+        for path, symbol in locate(self.paths(), version.path, analysis.module.language, target)[:3]:
+            found = self.version(path)
+            if found is None or found.analysis is None:
+                continue
+            unit = _find(found.analysis, symbol)
+            if unit is not None:
+                yield Hop(why, found, unit.qualname, _lines(found, unit))
+                return
+
+    def _callers(self, piece: Piece, analysis: Analysis, unit: Unit) -> Iterator[Hop]:
+        """Who calls a function that was there before: in the same file, then in files near it."""
+        if unit.kind != "function" or piece.old is None or id(unit) in analysis.endpoints or piece.new is None:
+            return
+        left = MAX_CALLERS
+        for other in analysis.module.units:
+            if (
+                left
+                and other is not unit
+                and any(resolve(analysis, other, n) is unit for n, _ in analysis.own(other).calls)
+            ):
+                left -= 1
+                yield Hop("caller", piece.new, other.qualname, _lines(piece.new, other))
+        call = f"{unit.name}(".encode()
+        for path, data in self._code(piece).items():
+            if not left:
+                return
+            found = self.version(path) if call in data else None
+            if found is None or found.analysis is None:
+                continue
+            for other in found.analysis.module.units:
+                calls = [(n, e) for n, e in found.analysis.own(other).calls if n.rpartition(".")[2] == unit.name]
+                if left and calls:
+                    left -= 1
+                    at = calls[0][1].line
+                    spans = ((max(other.line, at - 6), min(other.end_line, at + 6)),)
+                    yield Hop("caller", found, other.qualname, spans)
+
+    def _code(self, piece: Piece) -> dict[str, bytes]:
+        """Contents of code files of the tree, those near the unit first; read once for the whole review."""
+        if self._searched is None:
+            home = dirname(piece.path)
+            suffix = piece.path.rpartition(".")[2]
+            near = sorted(
+                (p for p in self.listing() if p.endswith(f".{suffix}") and p not in self.changed and language_of(p, b"")),
+                key=lambda p: (-_common(home, dirname(p)), p),
+            )[:SEARCHED]  # fmt: skip
+            blobs = {p: self.listing()[p] for p in near}
+            data = self.trees.read(list(blobs.values()), MAX_BYTES) if self.trees is not None and blobs else {}
+            self._searched = {p: data[oid] for p, oid in blobs.items() if oid in data}
+            self._searched.update({p: v.content for p, v in self.changed.items() if p != piece.path})
+        return self._searched
+
+
+def _common(a: str, b: str) -> int:
+    """How many leading folders two paths share."""
+    return len(list(takewhile(lambda pair: pair[0] == pair[1], zip(a.split("/"), b.split("/"), strict=False))))
+
+
+def _find(analysis: Analysis, symbol: str) -> Unit | None:
+    """The unit a symbol means: ``Patient.objects.get`` is the class Patient."""
+    parts = symbol.split(".")
+    for size in range(len(parts), 0, -1):
+        found = analysis.names.get(".".join(parts[:size]))
+        if found is not None:
+            return found
+    return None
+
+
+def _lines(version: Version, unit: Unit) -> Spans:
+    return ((unit.line, min(unit.end_line, unit.line + MAX_LINES - 1, len(version.lines))),)

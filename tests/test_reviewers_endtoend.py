@@ -1,0 +1,176 @@
+"""The installed command with model reviewers, against a real server that speaks the Messages API."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from commandline import GOOD, HEAD, MODELS, agentreview
+from messages_server import MessagesServer, Reply
+from reviewing import answer, claim, verdicts, where
+
+SETTINGS = '[reviewers]\nenabled = ["careful"]\n'
+CAREFUL = """\
+---
+name: careful
+description: Reads carefully.
+tier: standard
+policies: [review.access, tenancy.*]
+gate: block
+required: true
+---
+You read carefully.
+"""
+VIEW = (
+    HEAD
+    + """\
+
+
+@permission_required("clinic.view_patient", raise_exception=True)
+def state(request, names):
+    if all(name in request.user.groups for name in names):
+        return JsonResponse({"state": "open"})
+    return JsonResponse({"state": "closed"})
+"""
+)
+
+
+def replying(make):
+    return lambda request: Reply(json=make(request.body["messages"][0]["content"]))
+
+
+def text_of(request):
+    content = request.body["messages"][0]["content"]
+    return content if isinstance(content, str) else "".join(part["text"] for part in content)
+
+
+def reviewer(make, second="upheld"):
+    """Answers reviews with ``make(text)``, and the second reader's question with one verdict for all."""
+
+    def reply(request):
+        text = text_of(request)
+        asked = "\nThe claims:\n" in text
+        return Reply(json=verdicts(text, second, "all(name") if asked else make(text))
+
+    return reply
+
+
+def claims_all(text):
+    return answer(text, [claim(where(text, "if all(name"))])
+
+
+@pytest.fixture
+def clinic(repo):
+    repo.commit({"clinic/models.py": MODELS, "agentreview.toml": SETTINGS, ".agents/profiles/careful.md": CAREFUL})
+    repo.stage({"clinic/views.py": VIEW})
+    return repo
+
+
+@pytest.fixture
+def server():
+    with MessagesServer() as running:
+        yield running
+
+
+def run(repo, server, *args, **env):
+    return agentreview("run", *args, cwd=repo.path, env={**server.env, **env})
+
+
+def test_a_claim_that_stands_blocks_the_commit_with_exit_code_1(clinic, server):
+    server.default = Reply(json={})
+    server.on("You read carefully", reviewer(claims_all))
+    server.on("second opinion", reviewer(claims_all))
+    done = run(clinic, server)
+    assert done.code == 1, done
+    assert "review.access" in done.out
+    assert "clinic/views.py:11" in done.out
+    assert "careful reads 2 units" in done.err
+    assert len(server.messages) == 2
+
+
+def test_nothing_is_asked_twice_and_the_verdict_is_kept(clinic, server):
+    server.on("You read carefully", reviewer(answer))
+    assert run(clinic, server).code == 0
+    asked = len(server.messages)
+    again = run(clinic, server)
+    assert (again.code, len(server.messages)) == (0, asked)
+    assert "already judged" in again.out or "PASSED" in again.out
+
+
+def test_a_required_reviewer_that_did_not_finish_is_exit_code_3_in_every_format(clinic, server):
+    server.default = Reply(status=401, error="authentication_error", says="invalid x-api-key")
+    done = run(clinic, server)
+    assert done.code == 3
+    assert "INCOMPLETE" in done.out
+    assert "reviewer:careful (required) failed: unauthorized" in done.out
+    for form in ("json", "sarif", "github", "gitlab", "junit", "markdown", "agent"):
+        report = run(clinic, server, "--format", form)
+        assert report.code == 3
+        assert "careful" in report.out
+    assert json.loads(run(clinic, server, "--format", "json").out)["decision"] == "incomplete"
+
+
+def test_without_a_key_the_verdict_is_incomplete_and_says_what_to_set(clinic):
+    done = agentreview("run", cwd=clinic.path, env={"ANTHROPIC_API_KEY": ""})
+    assert done.code == 3
+    assert "no-key" in done.out
+    assert "ANTHROPIC_API_KEY" in done.out
+
+
+def test_offline_and_warn_let_the_change_pass_and_never_look_clean(clinic, server):
+    clinic.commit({"agentreview.toml": SETTINGS + 'on_incomplete_hook = "warn"\n'})
+    clinic.stage({"clinic/views.py": VIEW + "\n\nLIMIT = 1\n"})
+    done = run(clinic, server, AGENTREVIEW_OFFLINE="1")
+    assert done.code == 0, done
+    assert "offline" in done.out
+    assert "on_incomplete_hook = warn" in done.out
+    server.on("You read carefully", reviewer(answer))
+    assert run(clinic, server).code == 0
+    assert server.messages, "what was not reviewed is asked as soon as it can be"
+
+
+def test_a_dry_run_sends_nothing_and_shows_what_would_be_sent(clinic, server):
+    done = run(clinic, server, "--dry-run")
+    assert done.code == 0
+    assert server.received == []
+    assert "claude-sonnet-5-5" in done.out
+    assert "if all(name in request.user.groups for name in names):" in done.out
+
+
+def test_an_unknown_reviewer_is_one_line_with_the_nearest_name(clinic, server):
+    done = run(clinic, server, "--reviewers", "tenant-isolaton")
+    assert done.code == 2
+    assert done.err.count("\n") == 1
+    assert "tenant-isolation" in done.err
+
+
+def test_reviewers_can_be_asked_for_once(repo, server):
+    repo.commit({"clinic/models.py": MODELS})
+    repo.stage({**GOOD, "clinic/state.py": VIEW})
+    server.on("You are tenant-isolation", reviewer(answer))
+    assert run(repo, server, "--reviewers", "tenant-isolation").code == 0
+    asked = len(server.messages)
+    assert asked >= 1
+    assert run(repo, server).code == 0
+    assert len(server.messages) == asked
+    routed = run(repo, server, "--reviewers", "tenant-isolation", "--explain-routing")
+    assert "tenant-isolation: deep" in routed.err
+
+
+def test_the_commit_itself_is_refused_and_the_hook_keeps_its_seconds(clinic, server):
+    clinic.commit({"agentreview.toml": SETTINGS + "hook_seconds = 2\n"}, message="settings")
+    assert agentreview("install", cwd=clinic.path).code == 0
+    clinic.stage({"clinic/views.py": VIEW.replace("closed", "shut")})
+    server.default = Reply(seconds=30)
+    import os
+    import subprocess
+    import time
+
+    started = time.monotonic()
+    done = subprocess.run(
+        ["git", "commit", "-m", "view"], cwd=clinic.path, env={**os.environ, **server.env}, capture_output=True, text=True, check=False
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "timeout" in done.stderr
+    assert time.monotonic() - started < 20
