@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from agentreview.facts import Facts
+from agentreview.lazyre import lazy
 from agentreview.model import Claim, Evidence, Hit, Severity
 from agentreview.policies.load import Check, Policy
 from agentreview.policies.nearby import Nearby
@@ -112,8 +113,13 @@ def _unit_name(unit: Unit) -> str:
     return "this module" if unit.kind == "module" else unit.qualname
 
 
+_ONE = lazy(r"\ba \{resource\}")
+
+
 def fill(template: str, names: dict[str, str]) -> str:
     """Replace ``{name}`` placeholders; anything else in braces stays as it is (examples of code hold braces)."""
+    one = names.get("resource", "").removeprefix("the ")
+    template = _ONE.sub(lambda _: f"{'an' if one[:1].lower() in ('a', 'e', 'i', 'o') else 'a'} {one}", template)
     for name, value in names.items():
         template = template.replace("{" + name + "}", value)
     return template

@@ -6,7 +6,8 @@ this report: apart from file names, only the report's own words start in the fir
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 
 from agentreview.model import Decision, Finding, Hit, Skipped, Status, Verdict
 from agentreview.reporters.summary import (
@@ -34,6 +35,7 @@ from agentreview.reporters.text import code, comment, defuse, escape, wrap
 
 SHOWN = 10  # files listed for one reason, unless verbose
 FRAME = 14  # lines of a code frame
+ALIKE = 2  # more findings of one rule in one file that are shown each
 
 Paint = Callable[[str, str], str]  # (text, style) -> text
 
@@ -121,14 +123,33 @@ def _findings(verdict: Verdict, paint: Paint, width: int, *, verbose: bool, quie
     explained: set[str] = set()
     for path, findings in groups.items():
         yield paint(escape(path), "bold")
-        for finding in findings:
-            name = handle[finding.fingerprint]
-            if finding.status is Status.BLOCKING or (verbose and bucket(finding) == "advisory"):
-                yield from _full(finding, name, paint, width, again=finding.rule in explained)
-                explained.add(finding.rule)
-            else:
-                yield from _compact(finding, name, paint, width)
-            yield ""
+        for (_, in_full), same in groupby(findings, key=lambda f: (f.rule, _in_full(f, verbose=verbose))):
+            first, *rest = same
+            if in_full:
+                for finding in (first, *rest):
+                    name = handle[finding.fingerprint]
+                    yield from _full(finding, name, paint, width, again=finding.rule in explained)
+                    explained.add(finding.rule)
+                    yield ""
+                continue
+            folded = rest if len(rest) > ALIKE and not verbose else []
+            for finding in (first, *([] if folded else rest)):
+                yield from _compact(finding, handle[finding.fingerprint], paint, width)
+                if not folded:
+                    yield ""
+            if folded:
+                yield from ("    " + line for line in wrap(_alike(folded), width - 4))
+                yield ""
+
+
+def _in_full(finding: Finding, *, verbose: bool) -> bool:
+    return finding.status is Status.BLOCKING or (verbose and bucket(finding) == "advisory")
+
+
+def _alike(findings: Sequence[Finding]) -> str:
+    """Where else the same advice holds: one line says it, where a page of it would hide what matters."""
+    places = (f"{f.start_line} in {f.unit}" if f.unit else str(f.start_line) for f in findings)
+    return f"The same at {len(findings)} more places (-v shows them): line {', '.join(places)}"
 
 
 def _where(finding: Finding) -> str:
