@@ -235,7 +235,8 @@ def write_file(target: Path, data: bytes) -> None:
 def _summary(detection: Detection) -> list[str]:
     from agentreview.reporters.text import clip, escape
 
-    lines = [f"read {detection.files} files" if detection.files else "there is no code to read yet: all examples"]
+    none = "there is no code to read yet, since none is staged: all examples. Later: git add the code, agentreview init --force"
+    lines = [f"read {detection.files} files" if detection.files else none]
     for fact, title in FOUND:
         values = [found.value for found in detection.get(fact)]
         if values:
