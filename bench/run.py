@@ -59,9 +59,11 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def run(*argv: str | Path, cwd: Path | None = None, good: tuple[int, ...] = (0,)) -> str:
+def run(*argv: str | Path, cwd: Path | None = None, good: tuple[int, ...] = (0,), stdin: str = "") -> str:
     """Run a command; returns what it printed, or ends the benchmark with it."""
-    done = subprocess.run([*map(str, argv)], cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*map(str, argv)], cwd=cwd, env=ENVIRONMENT, input=stdin, capture_output=True, text=True, check=False
+    )
     if done.returncode not in good:
         raise SystemExit(f"{' '.join(map(str, argv))} exited {done.returncode}\n{done.stdout}{done.stderr}")
     return done.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -245,8 +246,28 @@ def test_what_a_remote_has_that_is_no_receipt_is_left_there(clones: tuple[Any, A
     commit = two.git("commit-tree", "-p", REF, "-m", "x", two.git("write-tree").strip()).strip()
     two.git("update-ref", REF, commit)
     two.git("push", "-q", "origin", REF)
-    assert ledger.fetch(here(one), "origin") == (1, 3)
+    refused: list[ledger.Stored] = []
+    assert ledger.fetch(here(one), "origin", refused.append) == (1, 3)
+    assert [(Path(bad.path).stem, bad.wrong) for bad in refused] == [
+        (identifier(data), "its name is not the hash of its bytes")
+    ]
     assert ids(here(one)) == on_ref(one) == {good}
+
+
+def test_a_receipt_that_a_remote_has_changed_meanwhile_stays_as_it_is_here(clones: tuple[Any, Any, Any]) -> None:
+    _, one, two = clones
+    name = add(here(one), "a.py")
+    ledger.push(here(one), "origin")
+    ledger.fetch(here(two), "origin")
+    [path] = two.git("ls-tree", "-r", "--name-only", REF).split()
+    (two.path / "forged").write_bytes(two.git("show", f"{REF}:{path}", text=False).replace(b"Dana", b"Lee."))
+    blob = two.git("hash-object", "-w", "forged").strip()
+    two.git("update-index", "--add", "--cacheinfo", f"100644,{blob},{path}")
+    commit = two.git("commit-tree", "-p", REF, "-m", "x", two.git("write-tree").strip()).strip()
+    two.git("push", "-q", "origin", f"{commit}:{REF}")
+    assert ledger.fetch(here(one), "origin") == (0, 1)
+    shutil.rmtree(Path(here(one).store_dir, "receipts"))
+    assert ids(here(one)) == {name}
 
 
 def test_what_was_pruned_stays_away_from_both_sides(clones: tuple[Any, Any, Any]) -> None:

@@ -59,13 +59,13 @@ class Reviewer:
     def verdict(
         self, snapshot: Snapshot, files: Files, progress: Progress | None = None, trees: Trees | None = None, *,
         today: str, accepted: Mapping[str, str] | None = None, packs: Collection[str] | None = None,
-        known: Sequence[Finding] = (), asked: Asked | None = None, tell: Told | None = None,
+        known: Callable[[], Sequence[Finding]] = tuple, asked: Asked | None = None, tell: Told | None = None,
     ) -> Verdict:  # fmt: skip
         """Return the verdict of a snapshot under the configuration in ``files`` (path -> content).
 
         ``trees`` answers the child when it asks for other files of the reviewed trees; ``today`` and ``accepted`` are
-        the terms of waivers; ``packs`` limits who is asked; ``known`` are findings that no policy makes; ``asked`` are the
-        model reviewers, of whom ``tell`` hears.
+        the terms of waivers; ``packs`` limits who is asked; ``known`` is asked at the end for findings that no policy
+        makes; ``asked`` are the model reviewers, of whom ``tell`` hears.
 
         Raises what the review raises (ConfigError …), and IncompleteError when the child died.
         """
@@ -76,7 +76,7 @@ class Reviewer:
                 snapshot, files, progress, trees, today=today, accepted=accepted, packs=packs, known=known, asked=asked, tell=tell
             )  # fmt: skip
         try:
-            terms = {"today": today, "accepted": accepted, "packs": packs, "known": known, "asked": asked}
+            terms = {"today": today, "accepted": accepted, "packs": packs, "asked": asked}
             _send(self.to_child, (snapshot, dict(files), progress is not None, trees is not None, terms))
             while (message := _receive(self.from_child)) is not None:
                 kind, value = message
@@ -87,7 +87,7 @@ class Reviewer:
                     raise value
                 if kind == "ask":
                     name, arguments = value
-                    _send(self.to_child, getattr(trees, name)(*arguments))
+                    _send(self.to_child, known() if name == "findings" else getattr(trees, name)(*arguments))
                     continue
                 hears = tell if kind == "told" else progress
                 if hears is not None:
@@ -128,9 +128,11 @@ def _serve(pipe: int, answer: int) -> None:
     report = (lambda done, total: _send(answer, ("progress", (done, total)))) if wants_progress else None
     if failed is None:
         try:
-            trees = _Asking(pipe, answer) if has_trees else None
+            parent = _Asking(pipe, answer)
+            trees = parent if has_trees else None
             tell = lambda kind, text: _send(answer, ("told", (kind, text)))  # noqa: E731
-            _send(answer, ("verdict", compute(snapshot, files, report, trees, tell=tell, **terms)))
+            verdict = compute(snapshot, files, report, trees, known=parent.findings, tell=tell, **terms)
+            _send(answer, ("verdict", verdict))
         except Exception as error:  # noqa: BLE001 - a bug must reach the parent, which reports it in one line
             failed = _carried(error)
     if failed is not None:
@@ -152,6 +154,10 @@ class _Asking:
 
     def read(self, blobs: Sequence[str], limit: int) -> Mapping[str, bytes]:
         return self._ask("read", list(blobs), limit) or {}
+
+    def findings(self) -> Sequence[Finding]:
+        """Those that no policy makes."""
+        return self._ask("findings") or ()
 
     def known(self, keys: Sequence[str]) -> Mapping[str, bytes]:
         return self._ask("known", list(keys)) or {}

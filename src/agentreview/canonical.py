@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
@@ -28,9 +29,15 @@ def digest(value: Any, *, size: int = 16) -> str:
 
 def sha256(data: bytes) -> str:
     """Hexadecimal SHA-256, for names that other tools check as well."""
+    return str(_sha256()(data).hexdigest())
+
+
+@lru_cache(maxsize=1)
+def _sha256() -> Any:
+    """Find the function once: looking for a module that is not there costs as much as hashing a receipt."""
     for module in ("_sha2", "_sha256", "hashlib"):  # of Python 3.12, before it, and with OpenSSL
         try:
-            return str(import_module(module).sha256(data).hexdigest())
+            return import_module(module).sha256
         except ImportError:
             continue
     raise AssertionError("no SHA-256 in this Python")

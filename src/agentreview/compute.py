@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]
 Told = Callable[[str, str], None]  # (kind, text) of what model reviewers do: see agentreview.reviewers.run
+Known = Callable[[], Sequence[Finding]]
 WHOLE = "the project's facts as a whole"
 ELSEWHERE = "left to another shard"  # why an agent was not asked here
 _NO_TERMS = waivers.Terms(today="")  # nothing read from a file, so nothing expires
@@ -86,14 +87,14 @@ def warm() -> None:
 
 def compute(
     snapshot: Snapshot, files: Mapping[str, bytes], progress: Progress | None = None, trees: Trees | None = None, *,
-    today: str, accepted: Mapping[str, str] | None = None, packs: Collection[str] | None = None, known: Sequence[Finding] = (),
+    today: str, accepted: Mapping[str, str] | None = None, packs: Collection[str] | None = None, known: Known = tuple,
     asked: Asked | None = None, tell: Told | None = None,
 ) -> Verdict:  # fmt: skip
     """Review under the configuration and the waivers in ``files`` (path -> content). ConfigError for a mistake there.
 
     ``today`` (ISO, UTC) decides which waivers have expired; ``accepted``: :class:`agentreview.waivers.Terms`; ``packs``: only
-    these are asked, and the others are said to be left out. ``known`` are findings that no policy makes; waivers apply to them, and one that is blocking stays so otherwise.
-    ``asked``: the model reviewers, of whom ``tell`` hears.
+    these are asked, and the others are said to be left out. ``known`` is asked last for findings that nobody here
+    makes: waivers apply to them, and one that is blocking stays so otherwise. ``asked``: the model reviewers, of whom ``tell`` hears.
     """
     loaded = load_with(files, examine_in_workers)
     config = load_config(files.get, known_policies=loaded.catalogue.ids())
@@ -134,7 +135,7 @@ def _guard(snapshot: Snapshot, files: Mapping[str, bytes], config: Config) -> Co
 def review_snapshot(
     snapshot: Snapshot, config: Config, progress: Progress | None = None, *, guard: Config | None = None, trees: Trees | None = None,
     terms: waivers.Terms = _NO_TERMS, waiver_file: bytes | None = None, packs: Collection[str] | None = None,
-    loaded: Loaded | None = None, known: Sequence[Finding] = (), asked: Asked | None = None, tell: Told | None = None,
+    loaded: Loaded | None = None, known: Known = tuple, asked: Asked | None = None, tell: Told | None = None,
 ) -> Verdict:  # fmt: skip
     """Compute the verdict of a snapshot: policies, anchoring, waivers, triage.
 
@@ -155,11 +156,12 @@ def review_snapshot(
     rules = {p.id: p.rule for p in catalogue.policies}
     shown = [c for c in reviewed.claims if c.touched]
     findings, unanchored = _anchored(snapshot, shown, rules)
-    findings += known
     read = _asked(asked, snapshot, findings, engine, whole, trees, tell)
     if read is not None:
         findings = read.findings
         rules = {**read.rules, **rules}
+    others = known()
+    findings = [*findings, *others]
     unread = {s.path for s in reviewed.skipped} | {path for path, _ in reviewed.failed}
     files = replace(files, looked_at=frozenset(files.looked_at) - unread)
     inline = [w for change in snapshot.changes for w in waivers.find(change)]
@@ -171,7 +173,7 @@ def review_snapshot(
         )
         waived += said
     # What is known to block does so whatever severities do: it is not about code, but about who answers for it.
-    sure = {f.fingerprint for f in known if f.status is Status.BLOCKING}
+    sure = {f.fingerprint for f in others if f.status is Status.BLOCKING}
     settled = order(
         f if f.fingerprint in sure else settle(f, engine.guard if f.rule in guards else config) for f in waived
     )

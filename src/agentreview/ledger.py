@@ -319,10 +319,10 @@ def _bytes(file: Path) -> bytes | None:
 # -- other clones ------------------------------------------------------------------------------------------------------
 
 
-def fetch(repo: Repository, remote: str) -> tuple[int, int]:
+def fetch(repo: Repository, remote: str, refused: Callable[[Stored], object] = bool) -> tuple[int, int]:
     """Take over the receipts of a remote; returns how many were new, and how many files were none and were left.
 
-    Raises UsageError when the remote does not answer.
+    ``refused`` is called with each of those that is named like a receipt. Raises UsageError when the remote does not answer.
     """
     tracking = f"{REMOTES}{_safe(remote)}"
     options = ("--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance", "--quiet")
@@ -331,7 +331,7 @@ def fetch(repo: Repository, remote: str) -> tuple[int, int]:
         if b"couldn't find remote ref" in error:
             return 0, 0
         raise UsageError(f"git fetch {shown(remote)} failed: {complaint(error)}", fix="Check the remote: git remote -v")
-    return _join(repo, _tip(repo, tracking))
+    return _join(repo, _tip(repo, tracking), refused)
 
 
 def push(repo: Repository, remote: str) -> int:
@@ -356,12 +356,13 @@ def push(repo: Repository, remote: str) -> int:
     )
 
 
-def _join(repo: Repository, theirs: str) -> tuple[int, int]:
+def _join(repo: Repository, theirs: str, refused: Callable[[Stored], object]) -> tuple[int, int]:
     """Add what another clone has; what either of the two has pruned since they last met stays away."""
     counts = (0, 0)
+    wrong: list[Stored] = []
 
     def make(tip: str) -> _Commit:
-        nonlocal counts
+        nonlocal counts, wrong
         commit = _Commit(message="receipts of another clone")
         met = git.text(git.run(repo, "merge-base", tip, theirs, check=False)).strip() if tip else ""
         counts = (0, 0)
@@ -369,17 +370,21 @@ def _join(repo: Repository, theirs: str) -> tuple[int, int]:
             return commit
         mine, other, before = _listing(repo, tip), _listing(repo, theirs), _listing(repo, met)
         new = {path: oid for path, oid in other.items() if path not in mine and path not in before}
-        bad = {one.path for one in _read(repo, new) if one.receipt is None}
+        wrong = [one for one in _read(repo, new) if one.receipt is None]
+        bad = {one.path for one in wrong}
         commit.blobs = {path: oid for path, oid in new.items() if path not in bad}
         commit.gone = {path for path in before if path in mine and path not in other}
         commit.merged = theirs
         odd = len(git.text(git.run(repo, "ls-tree", "-r", "-z", theirs)).split("\0")) - 1 - len(other)
+        odd += sum(other.get(path, oid) != oid for path, oid in mine.items())  # what is here already stays as it is
         commit.forward = met == tip and not bad and not odd
         counts = (len(commit.blobs), len(bad) + odd)
         return commit
 
     with _turn(repo):
         _move(repo, make)
+    for one in wrong:
+        refused(one)
     return counts
 
 

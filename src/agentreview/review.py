@@ -102,6 +102,9 @@ def judge_for_ci(
     signed for. What receipts know of its commits is looked up: see :mod:`agentreview.coverage`. Nothing is looked up or kept: another machine's verdicts are not this one's. A receipt is written, unless only
     some packs were asked.
     """
+    from concurrent.futures import ThreadPoolExecutor
+    from functools import partial
+
     from agentreview.approvals import accepted
     from agentreview.config import Requirement
     from agentreview.coverage import coverage
@@ -115,18 +118,20 @@ def judge_for_ci(
         rules = {path: data for path, data in configuration(repo, policy).items() if path != WAIVERS}
         files = {**rules, **read_files(repo, tree, (WAIVERS,))}
         _try_policies(repo, tree, rules)
-        snapshot = _snapshot(repo, resolve(repo, base, "tree"), tree, None, source, _size_limit(files))
         config = read_config(repo, policy)
-        signed = accepted(repo, base, head, snapshot, config, policy=policy)
-        trees = GitTrees(repo, engine_version())
+        look_up = partial(coverage, repo, base, head, config, policy=policy, today=utc_date())
         once = packs is None or "conduct" in packs  # of several shards, this one
-        seen, known = coverage(repo, base, head, config, policy=policy, today=utc_date()) if once else (None, ())
         readers = Asked(surface="ci", store=repo.store_dir, rules=resolve(repo, policy, "tree")) if once else None
-        verdict = started.verdict(
-            snapshot, files, progress, trees, today=utc_date(), accepted=signed, packs=packs, known=known,
-            asked=readers, tell=tell,
-        )  # fmt: skip
-    shown = seen if config.ci.require_receipts is not Requirement.OFF else None
+        with ThreadPoolExecutor(1) as beside:  # signatures are checked during the review
+            seen = beside.submit(look_up if once else lambda: (None, ()))
+            snapshot = _snapshot(repo, resolve(repo, base, "tree"), tree, None, source, _size_limit(files))
+            signed = accepted(repo, base, head, snapshot, config, policy=policy)
+            trees = GitTrees(repo, engine_version())
+            verdict = started.verdict(
+                snapshot, files, progress, trees, today=utc_date(), accepted=signed, packs=packs,
+                known=lambda: seen.result()[1], asked=readers, tell=tell,
+            )  # fmt: skip
+    shown = seen.result()[0] if config.ci.require_receipts is not Requirement.OFF else None
     verdict = replace(verdict, version=engine_version(), coverage=shown)
     if verdict.decision is not Decision.INCOMPLETE and packs is None:
         verdict = _receipted(repo, verdict, snapshot, rules, resolve(repo, policy, "tree"))

@@ -12,7 +12,7 @@ import click
 
 from agentreview.commands.shared import CONTEXT, emit, worktree_option
 from agentreview.console import say
-from agentreview.errors import ExitCode, UsageError
+from agentreview.errors import ExitCode, IncompleteError, UsageError
 
 if TYPE_CHECKING:
     from agentreview.git import Repository
@@ -102,7 +102,14 @@ def _checked(repo: Repository, one: Stored, allowed: str, *, require_signed: boo
     receipt = one.receipt
     if receipt is None:
         return "bad", one.wrong
-    who = verify(preauthenticated(receipt.statement), receipt.signature, allowed, receipt.at) if receipt.signed else ""
+    try:
+        who = (
+            verify(preauthenticated(receipt.statement), receipt.signature, allowed, receipt.at)
+            if receipt.signed
+            else ""
+        )
+    except OSError as error:
+        raise IncompleteError(f"signatures cannot be checked: {error}", fix="Install OpenSSH, and try again") from error
     if receipt.signed and not who:
         return "bad", "the signature is not a good one of an allowed signer"
     if require_signed and not receipt.signed:
@@ -161,10 +168,13 @@ def fetch_command(*, remote: str, worktree: str | None) -> int:
     """Fetch refs/agentreview/receipts and join it with yours. Files that are not what their names say are left."""
     from agentreview.git import open_repository
     from agentreview.ledger import fetch, publish
+    from agentreview.reporters.text import escape
 
     repo = open_repository(worktree)
     publish(repo)
-    taken, left = fetch(repo, remote)
+    taken, left = fetch(
+        repo, remote, lambda one: say(f"receipt {one.path[-69:][:SHORT]} is refused: {escape(one.wrong)}")
+    )
     say(f"{taken} receipts are new" + (f"; {left} files are no receipts and were left" if left else ""))
     return int(ExitCode.PASS)
 
