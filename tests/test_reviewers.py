@@ -486,3 +486,29 @@ def test_files_no_parser_reads_are_reviewed_by_their_changed_lines():
     backend = Backend()
     reading({"q.sql": "select 1;\n"}, {"q.sql": "select 1;\ndrop table patients;\n"}, backend, names=("backend",))
     assert "drop table patients;" in backend.requests[0].messages[0][1]
+
+
+def test_the_baseline_sees_the_diff_and_nothing_else():
+    backend = Backend(at())
+    said, _ = reading(OLD, NEW, backend, names=("plain",))
+    text = backend.requests[0].messages[0][1]
+    assert "members_only(request.user" in text
+    assert "def members_only" not in text
+    assert "suspects: settle" not in text
+    assert "what tools see" not in text
+    assert len(backend.requests) == 1
+    (found,) = [f for f in said.findings if f.rule == "review.access"]
+    assert found.confidence is not Confidence.HIGH
+
+
+def test_a_budget_of_a_profile_sends_the_riskiest_first_and_names_the_rest():
+    own = {
+        ".agents/profiles/poor.md": "---\nname: poor\ntier: deep\npolicies: [review.access]\nbudget: 0.60\n---\nrole\n"
+    }
+    many = {f"m{n}.py": f"def f{n}(x):\n" + "".join(f"    x += {k} + {k}\n" for k in range(150)) for n in range(60)}
+    backend = Backend()
+    said, _ = reading({**OLD, **own}, {**NEW, **many, **own}, backend, names=("poor",))
+    assert "clinic/views.py detail" in backend.requests[0].messages[0][1]
+    assert said.runs[0].outcome is Outcome.FAILED
+    assert "over-budget" in said.runs[0].reason
+    assert "not reviewed: " in said.runs[0].reason

@@ -134,7 +134,8 @@ def test_a_dry_run_sends_nothing_and_shows_what_would_be_sent(clinic, server):
     done = run(clinic, server, "--dry-run")
     assert done.code == 0
     assert server.received == []
-    assert "claude-sonnet-5-5" in done.out
+    assert "to claude-sonnet-5-5 at 127.0.0.1" in done.out
+    assert "at most" in done.out
     assert "if all(name in request.user.groups for name in names):" in done.out
 
 
@@ -152,6 +153,8 @@ def test_reviewers_can_be_asked_for_once(repo, server):
     assert run(repo, server, "--reviewers", "tenant-isolation").code == 0
     asked = len(server.messages)
     assert asked >= 1
+    costs = agentreview("costs", cwd=repo.path)
+    assert "reviewer:tenant-isolation" in agentreview("costs", "--by", "agent", cwd=repo.path).out, costs
     assert run(repo, server).code == 0
     assert len(server.messages) == asked
     routed = run(repo, server, "--reviewers", "tenant-isolation", "--explain-routing")
@@ -174,3 +177,33 @@ def test_the_commit_itself_is_refused_and_the_hook_keeps_its_seconds(clinic, ser
     assert done.returncode != 0
     assert "timeout" in done.stderr
     assert time.monotonic() - started < 20
+
+
+def test_a_log_of_requests_is_for_its_owner_alone_and_holds_no_key(clinic, server, tmp_path):
+    server.on("You read carefully", reviewer(answer))
+    log = tmp_path / "log.jsonl"
+    assert run(clinic, server, "--debug-requests", str(log)).code == 0
+    assert log.stat().st_mode & 0o777 == 0o600
+    text = log.read_text()
+    assert "if all(name in request.user.groups" in text
+    assert "sk-test" not in text
+
+
+def test_secrets_and_names_of_the_change_do_not_reach_the_server(clinic, server):
+    key, ssn = "AKIA" + "Q7ZJ4MWN2VXC5RTB", "078-05-1120"
+    clinic.stage({"clinic/views.py": VIEW.replace('"open"', f'"open", "k": "{key}", "ssn": "{ssn}"')})
+    server.on("You read carefully", reviewer(answer))
+    run(clinic, server)
+    (message,) = server.messages
+    assert "MASKED_" in message.text
+    assert key not in message.text
+    assert ssn not in message.text
+
+
+def test_a_cap_sends_nothing_and_is_not_clean(clinic, server):
+    clinic.commit({"agentreview.toml": SETTINGS + "money_per_run = 0\n"}, message="settings")
+    clinic.stage({"clinic/views.py": VIEW + "\n\nLIMIT = 1\n"})
+    done = run(clinic, server)
+    assert done.code == 3
+    assert "over-budget" in done.out
+    assert server.messages == []

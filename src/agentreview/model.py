@@ -312,8 +312,9 @@ class Asked:
     """Which model reviewers are asked, and on what terms. Without names: those that the configuration enables.
 
     ``surface``: a ``hook`` has the configured seconds, ``run`` and ``ci`` wait as long as it takes; it also says whose
-    ``on_incomplete`` counts. ``store`` is where answers are kept; ``rules`` the tree that profiles are read from, "" for
-    the reviewed one. ``dry`` shows what would be sent, and sends nothing.
+    ``on_incomplete`` counts. ``store`` is where answers are kept, ``state`` the worktree's own directory; ``rules`` the
+    tree that profiles are read from, "" for the reviewed one. ``dry`` shows what would be sent, and sends nothing;
+    ``log`` is a file for everything that is sent.
     """
 
     names: tuple[str, ...] = ()
@@ -322,7 +323,9 @@ class Asked:
     fresh: bool = False
     dry: bool = False
     store: str = ""
+    state: str = ""
     rules: str = ""
+    log: str = ""
 
 
 REVIEWER = "reviewer:"  # how the agent of a model reviewer begins

@@ -121,7 +121,7 @@ def judge_for_ci(
         config = read_config(repo, policy)
         look_up = partial(coverage, repo, base, head, config, policy=policy, today=utc_date())
         once = packs is None or "conduct" in packs  # of several shards, this one
-        readers = Asked(surface="ci", store=repo.store_dir, rules=resolve(repo, policy, "tree")) if once else None
+        asking = Asked(surface="ci", store=repo.store_dir, state=repo.state_dir, rules=resolve(repo, policy, "tree"))
         with ThreadPoolExecutor(1) as beside:  # signatures are checked during the review
             seen = beside.submit(look_up if once else lambda: (None, ()))
             snapshot = _snapshot(repo, resolve(repo, base, "tree"), tree, None, source, _size_limit(files))
@@ -129,7 +129,7 @@ def judge_for_ci(
             trees = GitTrees(repo, engine_version())
             verdict = started.verdict(
                 snapshot, files, progress, trees, today=utc_date(), accepted=signed, packs=packs,
-                known=lambda: seen.result()[1], asked=readers, tell=tell,
+                known=lambda: seen.result()[1], asked=asking if once else None, tell=tell,
             )  # fmt: skip
     shown = seen.result()[0] if config.ci.require_receipts is not Requirement.OFF else None
     verdict = replace(verdict, version=engine_version(), coverage=shown)
@@ -161,7 +161,7 @@ def _judge(
         if snapshot is None or limit is not None:
             snapshot = _snapshot(repo, base, tree, branch, source, limit)
         trees = GitTrees(repo, version)
-        asked = replace(asked, store=repo.store_dir)
+        asked = replace(asked, store=repo.store_dir, state=repo.state_dir)
         verdict = reviewer.verdict(snapshot, files, progress, trees, today=today, asked=asked, tell=tell)
         verdict = replace(verdict, version=version)
         if asked.dry:

@@ -80,6 +80,9 @@ The exit code says what was decided: agentreview --help lists them.""",
 @click.option(
     "--dry-run", is_flag=True, help="Show what would be sent to which model at which price, and send nothing."
 )
+@click.option(
+    "--debug-requests", metavar="FILE", default="", help="Write all that is sent to models and comes back to FILE."
+)
 @color_option
 @click.option("--quiet", "-q", is_flag=True, help="Say nothing about what needs nobody's attention.")
 @click.option("--verbose", "-v", is_flag=True, help="Show in full what is otherwise counted: advice, old debt, files.")
@@ -95,6 +98,7 @@ def command(
     workflow: str,
     explain_routing: bool,
     dry_run: bool,
+    debug_requests: str,
     color: str,
     quiet: bool,
     verbose: bool,
@@ -115,7 +119,7 @@ def command(
     names = tuple(name.strip() for name in (reviewers or "").split(",") if name.strip())
     if reviewers is not None and not names:
         raise UsageError("--reviewers names nobody", fix="Write --reviewers NAME,NAME, or leave it out")
-    asked = Asked(names=names, workflow=workflow, surface="run", fresh=fresh, dry=dry_run)
+    asked = Asked(names=names, workflow=workflow, surface="run", fresh=fresh, dry=dry_run, log=debug_requests)
     tell = Teller(quiet=quiet, routing=explain_routing or dry_run)
     verdict = _judge(repo, span, commit, asked=asked, fresh=fresh or explain_routing, quiet=quiet, tell=tell)
     if dry_run:

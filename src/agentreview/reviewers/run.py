@@ -1,15 +1,11 @@
 """Model reviewers over one change: who is asked, what is sent, what came of it. Pure but for the trees, the store and the backend.
 
-Everything is prepared before anything is sent. Groups of units are followed at the same time, each to its end; an
-answer is kept as soon as it is verified, so that an interruption loses only what was under way.
+Everything is prepared before anything is sent (:mod:`agentreview.reviewers.sending`).
 """
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from agentreview.canonical import digest
@@ -22,24 +18,21 @@ from agentreview.policies.compare import Engine
 from agentreview.policies.load import Catalogue
 from agentreview.records import dataclass, field
 from agentreview.reviewers import conclude, prompts
-from agentreview.reviewers.chain import Reader, Result, follow, place, request_of, told
+from agentreview.reviewers.chain import Reader, place
 from agentreview.reviewers.context import Context, Material, context
-from agentreview.reviewers.convergence import Answers, Known, unit_key
+from agentreview.reviewers.convergence import Answers, unit_key
 from agentreview.reviewers.nearby import Around
-from agentreview.reviewers.packets import Packet, grouped, packet
-from agentreview.reviewers.profiles import Profile, chosen, closed_list, profiles
-from agentreview.reviewers.routing import Route, risk, route
+from agentreview.reviewers.packets import Packet, packet
+from agentreview.reviewers.profiles import PLAIN, Profile, chosen, closed_list, profiles
+from agentreview.reviewers.routing import risk, route
 from agentreview.reviewers.rules import BY_ID
+from agentreview.reviewers.sending import Told, Work, configured, follow_all, show
 from agentreview.reviewers.shown import Shown
-from agentreview.reviewers.units import Piece, Version, pieces
+from agentreview.reviewers.units import Piece, Version, pieces, plain
 from agentreview.reviewers.workflows import Workflow, choose, workflows
 
 if TYPE_CHECKING:
     from agentreview.policies.around import Trees
-
-GROUP_TOKENS = 24_000  # of packets in one request
-PARALLEL = 16  # requests under way
-Told = Callable[[str, str], None]  # (kind, text): routing | reading | done | dry-run
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,27 +43,6 @@ class Read:
     runs: tuple[AgentRun, ...] = ()
     notes: tuple[str, ...] = ()
     rules: Mapping[str, Rule] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class _Work:
-    """One reviewer's part: what it reads, what is known already, what came of the rest."""
-
-    profile: Profile
-    rules: Mapping[str, Rule]
-    route: Route
-    model: str
-    packets: list[Packet]
-    keys: dict[str, str]
-    reader: Reader | None = None
-    known: dict[str, Known] = field(default_factory=dict)
-    failures: list[tuple[str, str]] = field(default_factory=list)
-    seconds: float = 0.0
-
-    @property
-    def open(self) -> list[Packet]:
-        """Units that nobody answered yet."""
-        return [one for one in self.packets if one.id not in self.known]
 
 
 def read(
@@ -91,6 +63,9 @@ def read(
     where = "--reviewers" if asked.names else "[reviewers] enabled"
     who = chosen((*names, *(workflow.agents if workflow is not None else ())), known, where=where)
     around = context(material, settings, who, config.reviewers.never_send)
+    asking = backend
+    if asking is None and not asked.dry:
+        asking = configured(asked, config, snapshot.worktree or "")  # the SDK loads while packets are made
     units, withheld = _units(snapshot.changes, engine)
     shown = Shown(open_table(asked.store) if asked.store else Table())
     works = _prepared(who, units, findings, engine, catalogue or engine.catalogue, trees, snapshot, shown)
@@ -108,9 +83,9 @@ def read(
             f"{work.profile.name}: {work.route.tier} ({work.model}, effort {work.route.effort}): {work.route.why}",
         )
     if asked.dry:
-        _dry(works, say)
-    else:
-        _follow(works, shown, answers, asked, config, backend, say)
+        show(works, config, say)
+    elif asking is not None and any(work.open for work in works):
+        follow_all(works, shown, answers, asked, config, asking, say)
     return _concluded(works, findings, config, asked, (*_notes(who, around, withheld), *_of(workflow, snapshot, asked)))
 
 
@@ -131,7 +106,7 @@ def _units(changes: Iterable[FileChange], engine: Engine) -> tuple[list[Piece], 
 def _prepared(
     who: Sequence[Profile], units: Sequence[Piece], findings: Sequence[Finding], engine: Engine, catalogue: Catalogue, trees: Trees | None,
     snapshot: Snapshot, shown: Shown,
-) -> list[_Work]:  # fmt: skip
+) -> list[Work]:  # fmt: skip
     config = engine.config
     changed: dict[str, Version] = {p.path: p.new for p in units if p.new is not None}
     around = Around(trees, snapshot.tree, engine, changed, config.reviewers.never_send)
@@ -142,16 +117,21 @@ def _prepared(
     for profile in who:
         ids = closed_list(profile, catalogue.ids())
         rules = {i: every[i] for i in ids if i in every and config.level(i) is not Level.OFF}
-        mine = [p for p in units if not profile.files or matches(p.path, profile.files)]
-        mine.sort(key=lambda p: (-risk(p, new), p.path, p.first))
-        chosen_route = route(profile, mine, [f for f in new if f.rule in rules])
-        made = [packet(n, p, shown, hops[id(p)], new, frozenset(rules)) for n, p in enumerate(mine, 1)]
+        bare = profile.name == PLAIN
+        told_of = [] if bare else new
+        everything = (
+            [p for c in {id(u.change): u.change for u in units}.values() for p in plain(c, engine)] if bare else units
+        )
+        mine = [p for p in everything if not profile.files or matches(p.path, profile.files)]
+        mine.sort(key=lambda p: (-risk(p, told_of), p.path, p.first))
+        chosen_route = route(profile, mine, [f for f in told_of if f.rule in rules])
+        made = [packet(n, p, shown, hops.get(id(p), []), told_of, frozenset(rules)) for n, p in enumerate(mine, 1)]
         model = config.models.tiers[chosen_route.tier].id
-        works.append(_Work(profile, rules, chosen_route, model, made, {}))
+        works.append(Work(profile, rules, chosen_route, model, made, {}))
     return works
 
 
-def _ready(works: Sequence[_Work], around: Context, workflow: Workflow | None, config: Config, shown: Shown) -> None:
+def _ready(works: Sequence[Work], around: Context, workflow: Workflow | None, config: Config, shown: Shown) -> None:
     """Give each reviewer what its requests have in common."""
     shared, second = prompts.shared(around, shown), prompts.refute_system(around, shown)
     threshold = config.block_at
@@ -176,7 +156,7 @@ def _ready(works: Sequence[_Work], around: Context, workflow: Workflow | None, c
         )
 
 
-def _key(work: _Work, one: Packet, around: Context, workflow: Workflow | None) -> str:
+def _key(work: Work, one: Packet, around: Context, workflow: Workflow | None) -> str:
     assert work.reader is not None  # noqa: S101 - see read
     return unit_key(
         {
@@ -192,70 +172,8 @@ def _key(work: _Work, one: Packet, around: Context, workflow: Workflow | None) -
     )
 
 
-def _follow(
-    works: Sequence[_Work], shown: Shown, answers: Answers, asked: Asked, config: Config, backend: Backend | Failure | None, say: Told,
-) -> None:  # fmt: skip
-    """Ask about every unit that is open, all groups at once."""
-    jobs = [(work, group) for work in works for group in grouped(work.open, GROUP_TOKENS)]
-    if not jobs:
-        return
-    seconds = config.reviewers.hook_seconds if asked.surface == "hook" else None
-    if seconds == 0:
-        why = Failure("timeout", "hook_seconds = 0 only looks answers up. Finish the review with: agentreview run")
-        for work, _ in jobs:
-            work.failures = [("", told(why))]
-        return
-    if backend is None:
-        from agentreview.llm import backend as configured
-
-        backend = configured(os.environ, config)
-    if isinstance(backend, Failure):
-        for work, _ in jobs:
-            work.failures = [("", told(backend))]
-        return
-    deadline = None if seconds is None else time.monotonic() + seconds
-    asking: Backend = backend
-    for work in works:
-        if work.open:
-            say("reading", f"{work.profile.name} reads {_units_of(work.open)} ({work.model})")
-
-    def one(job: tuple[_Work, list[Packet]]) -> Result:
-        assert job[0].reader is not None  # noqa: S101 - see read
-        return follow(job[0].reader, job[1], shown, asking, deadline)
-
-    with ThreadPoolExecutor(min(PARALLEL, len(jobs))) as pool:
-        running = {pool.submit(one, job): job for job in jobs}
-        for done in as_completed(running):
-            work, group = running[done]
-            result = done.result()
-            work.seconds = max(work.seconds, result.seconds)
-            work.failures += result.failures
-            for unit in group:
-                if unit.id in result.known:
-                    work.known[unit.id] = result.known[unit.id]
-                    if not result.failures:
-                        answers.save(work.keys[unit.id], result.known[unit.id])
-            say("done", f"{work.profile.name} has read {_units_of(group)} in {result.seconds:.1f} s")
-
-
-def _units_of(packets: Sequence[Packet]) -> str:
-    return "1 unit" if len(packets) == 1 else f"{len(packets)} units"
-
-
-def _dry(works: Sequence[_Work], say: Told) -> None:
-    """Show exactly what would be sent."""
-    for work in works:
-        assert work.reader is not None  # noqa: S101 - see read
-        for group in grouped(work.open, GROUP_TOKENS):
-            request = request_of(work.reader, group)
-            body = [f"to {request.model} as {request.id}"]
-            body += [f"[system{', cached' if block.cached else ''}]\n{block.text}" for block in request.system]
-            body += [f"[{who}]\n{text}" for who, text in request.messages]
-            say("dry-run", "\n".join(body))
-
-
 def _concluded(
-    works: Sequence[_Work], findings: Sequence[Finding], config: Config, asked: Asked, notes: Iterable[str]
+    works: Sequence[Work], findings: Sequence[Finding], config: Config, asked: Asked, notes: Iterable[str]
 ) -> Read:
     reviewed = [(w.profile, one, w.known[one.id]) for w in works for one in w.packets if one.id in w.known]
     rules = {name: rule for work in works for name, rule in work.rules.items()}
@@ -272,7 +190,7 @@ def _concluded(
     return Read([*conclude.settled(findings, reviewed), *added], runs, (*notes, *refuted), rules)
 
 
-def _run(work: _Work, config: Config, asked: Asked) -> AgentRun:
+def _run(work: Work, config: Config, asked: Asked) -> AgentRun:
     """One reviewer's run; never completed while a unit of the change has no answer."""
     reasons = [f"{where}: {why}" if where else why for where, why in dict.fromkeys(work.failures)]
     if work.open:

@@ -99,6 +99,25 @@ def pieces(change: FileChange, engine: Engine) -> list[Piece]:
     return sorted((p for p in out if p.before or p.after), key=lambda p: (p.first, p.name))
 
 
+def plain(change: FileChange, engine: Engine) -> list[Piece]:
+    """The changed lines with some around each, and nothing else: what the baseline reader is shown."""
+    old = Version.of(change.old_path or change.path, change.before, engine) if change.before is not None else None
+    new = Version.of(change.path, change.after, engine) if change.after is not None else None
+    added = tuple(sorted({n for h in change.hunks for n in h.added}))
+    removed = tuple(sorted({n for h in change.hunks for n in h.removed}))
+    places = [max(h.new_start, 1) for h in change.hunks if not h.added]
+    after = clusters((*added, *places), AROUND, 1, len(new.lines)) if new is not None else ()
+    before = merged([(n, n) for n in removed])
+    if not (after or before):
+        return []
+    return [
+        Piece(
+            change=change, name="", kind="lines", old=old, new=new, added=added, removed=removed,
+            after=after, inside=after, before=before, gone=before,
+        )
+    ]  # fmt: skip
+
+
 def _piece(
     change: FileChange, name: str, kind: str, old: Version | None, new: Version | None, unit: Unit | None,
     there: _Touched | None, gone: _Touched | None,
