@@ -53,6 +53,7 @@ def test_recall_precision_and_noise_are_what_they_say():
     assert scores.recall_shown == Rate(of=2, count=2)
     assert scores.precision == Rate(of=2, count=1)
     assert scores.noise == Rate(of=2, count=1)
+    assert score([GOOD], [played("good", advice)]).noise_shown == Rate(of=1, count=1)
 
 
 def test_a_run_that_did_not_finish_is_no_quiet_run():

@@ -73,7 +73,7 @@ class Scores:
 
     - ``recall``: defects that a blocking finding names; ``recall_shown``: that any finding names.
     - ``precision``: of the blocking findings those that name a defect, against those on harmless changes.
-    - ``noise``: harmless changes that are blocked.
+    - ``noise``: harmless changes that are blocked; ``noise_shown``: that get as much as advice.
     - ``flips``: cases, of those finished more than once, whose blocking findings were not the same every time.
     - ``over_refuted``: right claims, of those put to a second reader or blocking, that it took for wrong.
     - ``anchored``: claims of models whose line was proved.
@@ -86,6 +86,7 @@ class Scores:
     recall_shown: Rate
     precision: Rate
     noise: Rate
+    noise_shown: Rate
     flips: Rate
     over_refuted: Rate
     anchored: Rate
@@ -148,6 +149,7 @@ def score(cases: Sequence[Case], played: Sequence[Played]) -> Scores:
             else:
                 add("precision", len(blocking), 0)
                 add("noise", 1, bool(blocking))
+                add("noise_shown", 1, any(shot.anchored for shot in standing))
             claims = [shot for shot in shots if shot.by_model]
             add("anchored", len(claims), sum(shot.anchored for shot in claims))
             judged = [s for s in claims if any(names(s, d) for d in case.defects) and (s.refuted or s.blocking)]
@@ -166,6 +168,7 @@ def score(cases: Sequence[Case], played: Sequence[Played]) -> Scores:
         recall_shown=rates.get("recall_shown", nothing),
         precision=rates.get("precision", nothing),
         noise=rates.get("noise", nothing),
+        noise_shown=rates.get("noise_shown", nothing),
         flips=rates.get("flips", nothing),
         over_refuted=rates.get("over_refuted", nothing),
         anchored=rates.get("anchored", nothing),

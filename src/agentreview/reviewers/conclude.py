@@ -42,10 +42,11 @@ def _settle(finding: Finding, said: Sequence[tuple[Profile, Settled]]) -> Findin
 
 def claimed(
     reviewed: Sequence[Reviewed], rules: Mapping[str, Rule], blocks: Callable[[Profile, Rule], bool]
-) -> tuple[list[Finding], list[str]]:
-    """Return the reviewers' own findings, each rule of a unit once, and notes about claims that were refuted."""
+) -> tuple[list[Finding], list[str], list[Finding]]:
+    """Return the reviewers' own findings, each rule of a unit once, notes about claims that were refuted, and those."""
     out: dict[str, Finding] = {}
     notes: list[str] = []
+    dismissed: list[Finding] = []
     for one, packet, known in sorted(reviewed, key=lambda r: (r[1].piece.path, r[1].piece.first, r[0].name)):
         seen: dict[str, int] = {}
         for said, verdict, reason in sorted(known.claims, key=lambda c: c[0].place.line if c[0].place else 0):
@@ -54,6 +55,8 @@ def claimed(
                 continue
             if verdict == "refuted":
                 notes.append(f"{one.agent}: a claim of {said.rule} in {packet.piece.path} was refuted: {reason[:300]}")
+                was = _finding(one, packet, said, verdict, reason, rule, 1, would=False)
+                dismissed += [was] if was is not None else []
                 continue
             seen[said.rule] = seen.get(said.rule, 0) + 1
             found = _finding(one, packet, said, verdict, reason, rule, seen[said.rule], would=blocks(one, rule))
@@ -62,7 +65,7 @@ def claimed(
             first = out.get(found.fingerprint)
             if first is None or (first.confidence is not Confidence.HIGH and found.confidence is Confidence.HIGH):
                 out[found.fingerprint] = found
-    return list(out.values()), notes
+    return list(out.values()), notes, dismissed
 
 
 def _finding(

@@ -37,12 +37,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What reviewers add to a review: the findings with suspects settled and claims added, their runs, and notes."""
+    """What reviewers add to a review: the findings with suspects settled and claims added, their runs, and notes.
+
+    ``refuted`` are claims that a second reader showed to be wrong; they are in no report but as a note.
+    """
 
     findings: list[Finding]
     runs: tuple[AgentRun, ...] = ()
     notes: tuple[str, ...] = ()
     rules: Mapping[str, Rule] = field(default_factory=dict)
+    refuted: tuple[Finding, ...] = ()
 
 
 def read(
@@ -183,11 +187,11 @@ def _concluded(
         reader = readers[profile.name]
         return reader is not None and reader.blocks(rule)
 
-    claimed, refuted = conclude.claimed(reviewed, rules, blocks)
+    claimed, refuted, dismissed = conclude.claimed(reviewed, rules, blocks)
     there = {f.fingerprint for f in findings}
     added = [f for f in claimed if f.fingerprint not in there]
     runs = tuple(_run(work, config, asked) for work in works)
-    return Read([*conclude.settled(findings, reviewed), *added], runs, (*notes, *refuted), rules)
+    return Read([*conclude.settled(findings, reviewed), *added], runs, (*notes, *refuted), rules, tuple(dismissed))
 
 
 def _run(work: Work, config: Config, asked: Asked) -> AgentRun:
