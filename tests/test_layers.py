@@ -34,7 +34,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("policies",),
     ("agents", "worker", "anchor", "waivers", "receipts", "reporters", "masking"),
     ("triage", "console", "approvals", "ledger", "reviewers"),
-    ("compute", "history", "issuing"),
+    ("compute", "history", "housekeeping", "issuing"),
     ("background", "coverage"),
     ("review",),
     ("ci", "bypass", "pushed"),

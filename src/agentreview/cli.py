@@ -20,6 +20,7 @@ from agentreview.commands import (
     evaluate,
     explain,
     facts,
+    gc,
     init,
     learn,
     policies,
@@ -111,6 +112,7 @@ for _command in (
     waive.command,
     receipts.group,
     setup.doctor_command,
+    gc.gc_command,
     setup.demo_command,
     setup.hook_command,
 ):

@@ -394,6 +394,11 @@ def _safe(remote: str) -> str:
     return remote if plain else identifier(remote.encode("utf-8", "surrogateescape"))[:40]
 
 
+def on_ref(repo: Repository) -> frozenset[str]:
+    """Return the path of every receipt that is on the ref."""
+    return frozenset(_listing(repo, _tip(repo)))
+
+
 def prune(repo: Repository, before: str) -> int:
     """Forget the receipts of reviews before a time (ISO, UTC), in the directory and on the ref; returns how many."""
     publish(repo)
