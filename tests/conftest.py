@@ -15,6 +15,7 @@ IDENTITY = {
     "GIT_COMMITTER_EMAIL": "dana@clinic.example",
 }
 
+FULL_FAULTS = os.environ.get("AGENTREVIEW_FAULTS") == "full"  # tests/test_faults.py with its full counts
 OTHER_GIT = os.environ.get("AGENTREVIEW_TEST_GIT")  # the path of another git, to run everything with that
 
 

@@ -143,11 +143,14 @@ class Store:
         return Judged(base=base, tree=tree, decision=decision, process=int(process), amend=bool(amend))
 
     def recordable(self) -> bool:
-        """Whether :meth:`write_judged` can work at all here. Without a record nobody can tell what was judged."""
-        folder = Path(self.state_dir)
-        return os.access(folder if folder.exists() else folder.parent, os.W_OK) and (
-            folder.is_dir() or not os.path.lexists(folder)
-        )
+        """Whether :meth:`write_judged` can work at all here, by trying. Without a record nobody can tell what was judged."""
+        probe = Path(self.state_dir, f".probe-{os.getpid()}")
+        try:
+            write(probe, b"x" * 200)  # as much as a record: a full disk may still make an empty file
+            probe.unlink()
+        except OSError:
+            return False
+        return True
 
     def clear_judged(self) -> None:
         """Forget the record; a record that cannot be removed is harmless, it is bound to its process."""
