@@ -207,3 +207,17 @@ def test_a_cap_sends_nothing_and_is_not_clean(clinic, server):
     assert done.code == 3
     assert "over-budget" in done.out
     assert server.messages == []
+
+
+def test_six_reviewers_take_as_long_as_the_slowest(repo, server):
+    repo.commit({"clinic/models.py": MODELS})
+    repo.stage({"clinic/views.py": VIEW})
+
+    def slow(request):
+        return Reply(json=answer(text_of(request)), seconds=1.0)
+
+    server.on("", slow)
+    names = "reviewer,tenant-isolation,hipaa-compliance,backend,tester,architect"
+    assert run(repo, server, "--reviewers", names).code == 0
+    assert len(server.messages) == 6
+    assert server.most_together == 6

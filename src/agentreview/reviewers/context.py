@@ -1,6 +1,6 @@
 """What reviewers know of a project beside the change: ``.agents/context/*.md``, ``AGENTS.md``, and what profiles refer to.
 
-Read from the tree the change started from where the file is there already: a change cannot rewrite its reviewers.
+Read from the tree the change started from: it cannot rewrite its reviewers, nor what they know.
 Bounded in size; what did not fit is said.
 """
 
@@ -37,14 +37,23 @@ class Context:
 
 
 class Material:
-    """The files that say who reviews and what they know: the base's where it has them, else the reviewed tree's."""
+    """The files that say who reviews and what they know, as they were before the change: it does not choose its reviewers.
+
+    Of what it adds only profiles count, and only under names that nobody has yet: a project can begin to use them.
+    """
 
     def __init__(self, trees: Trees | None, base: str, tree: str) -> None:
         self.trees = trees
-        found = [trees.listing(one) for one in dict.fromkeys((tree, base))] if trees is not None else []
-        self.blobs: dict[str, str] = {}
-        for listing in found:  # the base last: it wins
-            self.blobs.update(listing)
+        self.blobs: dict[str, str] = dict(trees.listing(base)) if trees is not None else {}
+        self.added: frozenset[str] = frozenset()
+        if trees is not None and tree != base:
+            new = {
+                path: oid
+                for path, oid in trees.listing(tree).items()
+                if path.startswith(f"{profiles.FOLDER}/") and path not in self.blobs
+            }
+            self.blobs.update(new)
+            self.added = frozenset(new)
 
     def read(self, paths: Iterable[str]) -> dict[str, bytes]:
         """Contents of those files that are there and of a sensible size."""

@@ -9,12 +9,11 @@ from agentreview.model import Finding
 from agentreview.records import dataclass
 from agentreview.reviewers.nearby import Hop
 from agentreview.reviewers.shown import Shown
-from agentreview.reviewers.units import Piece, Spans, Version, merged, numbers
+from agentreview.reviewers.units import MODULE, Piece, Spans, Version, merged, numbers
 from agentreview.syntax.facts import Fact
 
 TOKEN = 3.2  # characters of code, roughly and on the safe side
 MAX_FACTS = 12
-MODULE = "<module>"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

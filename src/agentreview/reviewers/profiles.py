@@ -69,10 +69,10 @@ def built_in() -> dict[str, Profile]:
     return {one.name: one for one in found}
 
 
-def profiles(files: Mapping[str, bytes]) -> dict[str, Profile]:
+def profiles(files: Mapping[str, bytes], added: Collection[str] = ()) -> dict[str, Profile]:
     """Return all profiles: the built-in ones, and those among ``files`` (path -> content), which win by name.
 
-    Raises ConfigError for a mistake in one of them.
+    A file that the change itself adds (``added``) takes nobody's place yet. Raises ConfigError for a mistake in one of them.
     """
     out = dict(built_in())
     own: dict[str, str] = {}
@@ -82,6 +82,10 @@ def profiles(files: Mapping[str, bytes]) -> dict[str, Profile]:
         one = profile(data, path)
         if one.name in own:
             raise ConfigError(f"{own[one.name]} has the name {shown(one.name)} as well", path=path, fix="Rename one")
+        if one.name in out and path in added:
+            note = f"{path} takes the place of the built-in {one.name} from the next change on"
+            out[one.name] = replace(out[one.name], notes=(*out[one.name].notes, note))
+            continue
         if one.name in out:
             one = replace(one, notes=(*one.notes, f"{path} takes the place of the built-in {one.name}"))
         own[one.name] = path

@@ -18,6 +18,7 @@ from agentreview.policies.compare import Engine
 from agentreview.policies.load import Catalogue
 from agentreview.records import dataclass, field
 from agentreview.reviewers import conclude, prompts
+from agentreview.reviewers.addressed import RULE, addressed
 from agentreview.reviewers.chain import Reader, place
 from agentreview.reviewers.context import Context, Material, context
 from agentreview.reviewers.convergence import Answers, unit_key
@@ -60,7 +61,7 @@ def read(
     config = engine.config
     material = Material(trees, asked.rules or snapshot.base, asked.rules or snapshot.tree)
     settings = material.settings()
-    known = profiles(settings)
+    known = profiles(settings, material.added)
     own = workflows(settings)
     workflow = choose(own, asked.workflow, snapshot.branch)
     names = asked.names or config.reviewers.enabled
@@ -72,6 +73,7 @@ def read(
         asking = configured(asked, config, snapshot.worktree or "")  # the SDK loads while packets are made
     units, withheld = _units(snapshot.changes, engine)
     shown = Shown(open_table(asked.store) if asked.store else Table())
+    spoken = addressed(snapshot.changes, config)
     works = _prepared(who, units, findings, engine, catalogue or engine.catalogue, trees, snapshot, shown)
     _ready(works, around, workflow, config, shown)
     answers = Answers(asked.store)
@@ -90,7 +92,9 @@ def read(
         show(works, config, say)
     elif asking is not None and any(work.open for work in works):
         follow_all(works, shown, answers, asked, config, asking, say)
-    return _concluded(works, findings, config, asked, (*_notes(who, around, withheld), *_of(workflow, snapshot, asked)))
+    return _concluded(
+        works, [*findings, *spoken], config, asked, (*_notes(who, around, withheld), *_of(workflow, snapshot, asked))
+    )
 
 
 def _units(changes: Iterable[FileChange], engine: Engine) -> tuple[list[Piece], list[str]]:
@@ -180,7 +184,7 @@ def _concluded(
     works: Sequence[Work], findings: Sequence[Finding], config: Config, asked: Asked, notes: Iterable[str]
 ) -> Read:
     reviewed = [(w.profile, one, w.known[one.id]) for w in works for one in w.packets if one.id in w.known]
-    rules = {name: rule for work in works for name, rule in work.rules.items()}
+    rules = {RULE.id: RULE, **{name: rule for work in works for name, rule in work.rules.items()}}
     readers = {work.profile.name: work.reader for work in works}
 
     def blocks(profile: Profile, rule: Rule) -> bool:

@@ -31,7 +31,8 @@ class Shown:
 
     def add(self, version: Version, side: str) -> None:
         """Make a version of a file citable: ``side`` is after, or before."""
-        self._versions.setdefault((version.path, side), version)
+        for name in (version.path, self.word(version.path)):  # the second is how a strange name is shown
+            self._versions.setdefault((name, side), version)
 
     def version(self, path: str, side: str) -> Version | None:
         """Return the version that was shown."""
@@ -96,6 +97,7 @@ def prove(shown: Shown, cited: Mapping[str, object], side: str = "after") -> Pla
     version = shown.version(path, side)
     if version is None:
         return f"{path or 'no file'} was not shown ({side})"
+    path = version.path
     if not isinstance(line, int) or isinstance(line, bool) or not 1 <= line <= len(version.lines):
         return f"{path} has no line {line}"
     there = version.lines[line - 1]

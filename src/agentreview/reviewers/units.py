@@ -11,6 +11,7 @@ from agentreview.syntax.facts import Analysis, Fact
 from agentreview.syntax.parse import text_of
 from agentreview.syntax.tree import Unit
 
+MODULE = "<module>"  # the unit of what stands in no function or class
 AROUND = 12  # lines around a change outside functions
 WHOLE = 160  # lines up to which a function is shown whole
 Spans = tuple[tuple[int, int], ...]  # first and last line, in order, apart from each other
