@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -85,10 +86,11 @@ def test_a_bypass_fails_ci_until_an_approver_answers_for_it(gated: Any, tmp_path
     assert (answer["decision"], finding["status"]) == ("block", "blocking")
     assert WHY in finding["message"]
     assert finding["path"] == "clinic/models.py"
+    formats = [f"--format={name}={tmp_path / name}" for name in REPORTERS]
+    shown = agentreview("ci", "--base", "main", *formats, cwd=gated.path)
+    assert shown.code == 1, shown.err
     for name in REPORTERS:
-        shown = agentreview("ci", "--base", "main", "--format", name, cwd=gated.path)
-        assert shown.code == 1, shown.err
-        assert BYPASSED in shown.out.replace("\\", "")
+        assert BYPASSED in (tmp_path / name).read_text().replace("\\", ""), name
     assert agentreview("waive", finding["fingerprint"], "--reason", "seen by Lee", cwd=gated.path).code == 0
     gated.git("add", "-A")
     assert commit(gated).returncode == 0
@@ -98,6 +100,45 @@ def test_a_bypass_fails_ci_until_an_approver_answers_for_it(gated: Any, tmp_path
     )
     answer = ci(gated)
     assert (answer["decision"], [one["status"] for one in around(answer)]) == ("pass", ["waived"])
+
+
+def test_a_waiver_that_is_on_the_base_answers_for_a_bypass_and_one_that_has_ended_does_not(gated: Any) -> None:
+    gated.stage(GOOD)
+    commit(gated, "--no-verify", AGENTREVIEW_BYPASS=WHY)
+    [finding] = around(ci(gated))
+    assert agentreview("waive", finding["fingerprint"], "--reason", "seen by Lee", cwd=gated.path).code == 0
+    file = gated.path / ".agentreview/waivers.toml"
+    waiver = file.read_text()
+    file.unlink()
+    over = re.sub(r"(created|expires) = \S+", r"\1 = 2026-01-01", waiver)
+    for text, status in ((over, "blocking"), (waiver, "waived")):
+        gated.git("checkout", "-q", "main")
+        gated.stage({".agentreview/waivers.toml": text})
+        gated.git("-c", "core.hooksPath=/dev/null", "commit", "-q", "-m", "Lee has seen it")
+        gated.git("checkout", "-q", "feature")
+        gated.git("rebase", "-q", "main")
+        answer = ci(gated)
+        assert ([one["status"] for one in around(answer)], answer["decision"]) == (
+            [status],
+            "pass" if status == "waived" else "block",
+        )
+
+
+def test_a_signature_of_somebody_who_is_no_approver_answers_for_nothing(gated: Any, tmp_path: Path) -> None:
+    gated.stage(GOOD)
+    commit(gated, "--no-verify", AGENTREVIEW_BYPASS=WHY)
+    [finding] = around(ci(gated))
+    agentreview("waive", finding["fingerprint"], "--reason", "I say so", cwd=gated.path)
+    other = tmp_path / "other"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", other], check=True)
+    public = " ".join(other.with_suffix(".pub").read_text().split()[:2])
+    with (gated.path / SIGNERS_NAME).open("a") as file:
+        file.write(f"{DANA} {public}\n")
+    gated.git("add", "-A")
+    signed = ("-c", "gpg.format=ssh", "-c", f"user.signingkey={other}", "-c", "core.hooksPath=/dev/null")
+    gated.git(*signed, "commit", "-q", "-S", "-m", "accepted by me, and I am Dana")
+    answer = ci(gated)
+    assert [one["status"] for one in around(answer)] == ["blocking"]
 
 
 def test_a_rebase_neither_loses_a_bypass_nor_its_waiver(gated: Any) -> None:

@@ -86,6 +86,53 @@ def test_loosening_is_itself_what_a_person_has_to_settle(branch: Any) -> None:
     assert ("conduct.gate-tampered", "blocking") in {(f["rule"], f["status"]) for f in answer["findings"]}
 
 
+def test_a_branch_that_changes_what_it_is_judged_by_is_told_whose_rules_count(branch: Any) -> None:
+    tip = branch.git("rev-parse", "main").strip()[:12]
+    branch.commit({"pyproject.toml": '[project]\nname = "clinic"\nkeywords = ["agentreview"]\n'})
+    assert not any("not as on the base" in note for note in report(branch)["notes"])
+    branch.commit({"agentreview.toml": 'block_at = "critical"\n', ".agentreview/allowed_signers": ""})
+    said = f"agentreview.toml is not as on the base: judged by what the base has ({tip})"
+    assert said in report(branch)["notes"]
+    assert said in " ".join(ci(branch).out.split())
+
+
+def test_a_branch_from_before_the_gate_was_tightened_is_judged_by_the_gate_as_it_is(branch: Any) -> None:
+    """Whoever forks chooses the merge base: its settings must not count, not even for the policy that guards them."""
+    branch.git("checkout", "-q", "main")
+    branch.commit({"agentreview.toml": '[packs]\nconduct = "off"\n[waivers]\nmax_days = 3650\n'})
+    branch.git("checkout", "-q", "-B", "feature")
+    branch.git("checkout", "-q", "main")
+    branch.commit({"agentreview.toml": "[waivers]\nmax_days = 30\n"})
+    branch.git("checkout", "-q", "feature")
+    branch.commit({"agentreview.toml": '[packs]\nconduct = "off"\nhipaa = "off"\n[waivers]\nmax_days = 3650\n'})
+    blocking = {f["rule"] for f in report(branch)["findings"] if f["status"] == "blocking"}
+    assert blocking == {"conduct.gate-tampered"}
+
+
+def test_a_waiver_that_the_base_has_taken_back_does_not_count_on_a_branch_that_still_has_it(branch: Any) -> None:
+    branch.git("checkout", "-q", "main")
+    branch.commit(BAD)
+    branch.git("rm", "-q", "-r", "clinic/views.py")
+    branch.git("commit", "-q", "-m", "gone")
+    branch.git("checkout", "-q", "-b", "scratch")
+    branch.commit(BAD)
+    [found] = [f for f in report(branch)["findings"] if f["status"] == "blocking"]
+    assert agentreview("waive", found["fingerprint"], "--reason", "the gateway", cwd=branch.path).code == 0
+    waiver = (branch.path / ".agentreview/waivers.toml").read_text()
+    branch.git("checkout", "-q", "-f", "main")
+    branch.commit({".agentreview/waivers.toml": waiver})
+    branch.git("checkout", "-q", "-B", "feature")
+    branch.commit(BAD)
+    assert report(branch)["decision"] == "pass"
+    branch.git("checkout", "-q", "main")
+    branch.git("rm", "-q", ".agentreview/waivers.toml")
+    branch.git("commit", "-q", "-m", "taken back")
+    branch.git("checkout", "-q", "feature")
+    answer = report(branch)
+    assert answer["decision"] == "block"
+    assert any("does not count" in note for note in answer["notes"])
+
+
 def test_the_rules_are_those_at_the_tip_of_the_base(branch: Any) -> None:
     branch.git("checkout", "-q", "main")
     branch.commit({"agentreview.toml": '[packs]\nhipaa = "advisory"\n'})

@@ -984,12 +984,78 @@ def test_a_forced_push_is_reviewed_from_where_it_departs(gated: Gated, remote: s
     assert pushed(gated) == [(base, head)]
 
 
-def test_an_annotated_tag_is_reviewed_as_its_commit(gated: Gated, remote: str) -> None:
+@pytest.mark.parametrize("kind", ["light", "annotated", "of a tag"])
+def test_a_tag_is_reviewed_as_its_commit_also_where_no_branch_is_pushed_with_it(
+    gated: Gated, remote: str, kind: str
+) -> None:
     base = gated.head()
     head = unreviewed_commit(gated, {"a.py": "BAD\n"})
-    gated.git("tag", "-a", "-m", "v1", "v1")
+    gated.git("tag", *([] if kind == "light" else ["-a", "-m", "v1"]), "v1")
+    if kind == "of a tag":
+        gated.git("tag", "-a", "-m", "v2", "v2", "v1")
+        gated.git("tag", "-d", "v1")
+        gated.git("tag", "v1", "v2")
+    assert push(gated, "v1")[0] == 1
+    assert pushed(gated) == [(base, head)]
     assert push(gated, "v1", "main")[0] == 1
     assert pushed(gated) == [(base, head)]
+
+
+def test_deleting_a_tag_and_moving_one_back_bring_nothing_new(gated: Gated, remote: str) -> None:
+    gated.git("tag", "v1")
+    gated.stage({"a.py": "good\n"})
+    gated.commit()
+    gated.git("tag", "v2")
+    assert push(gated, "main", "v1", "v2") == (0, "")
+    pushed(gated)
+    gated.git("tag", "-f", "v2", "v1")
+    assert push(gated, "--force", "v2") == (0, "")
+    assert push(gated, ":v1") == (0, "")
+    assert pushed(gated) == []
+
+
+def test_a_new_branch_brings_its_own_commits_only(gated: Gated, remote: str) -> None:
+    base = gated.head()
+    gated.git("checkout", "-q", "-b", "feature")
+    head = unreviewed_commit(gated, {"a.py": "BAD\n"})
+    assert push(gated, "feature")[0] == 1
+    assert pushed(gated) == [(base, head)]
+
+
+def test_the_one_bad_ref_of_many_is_found_wherever_it_stands(gated: Gated, remote: str) -> None:
+    base = gated.head()
+    lines, heads = [], []
+    for number in range(6):
+        gated.git("checkout", "-q", "-b", f"b{number}", "main")
+        heads.append(unreviewed_commit(gated, {f"{number}.py": "BAD\n" if number == 5 else "good\n"}))
+        lines.append(f"refs/heads/b{number} {heads[-1]} refs/heads/b{number} {'0' * 40}")
+    for order in (lines, lines[::-1], lines[3:] + lines[:3]):
+        pushed(gated)
+        code, output = pre_push(gated, "\n".join(order) + "\n")
+        assert (code, "BLOCKED" in output) == (1, True)
+        assert (base, heads[5]) in pushed(gated)
+    assert pre_push(gated, "\n".join(lines[:5]) + "\n")[0] == 0
+    assert pre_push(gated, "\n".join(lines))[0] == 1, "the last line's end may be cut off on the way"
+
+
+@pytest.mark.parametrize("line", ["main", "a b c", "refs/heads/main nonsense refs/heads/main nonsense", " "])
+def test_input_that_is_not_gits_is_no_pass(gated: Gated, remote: str, line: str) -> None:
+    head = gated.head()
+    good = f"refs/heads/main {head} refs/heads/main {'0' * 40}"
+    for text in (f"{line}\n", f"{good}\n{line}\n", f"{line}\n{good}\n"):
+        code, output = pre_push(gated, text)
+        assert code == 3
+        assert output.count("\n") == 1
+    assert pre_push(gated, "") == (0, "")
+
+
+def pre_push(gated: Gated, lines: str) -> tuple[int, str]:
+    """Run the hook itself, as git does."""
+    done = subprocess.run(
+        [gated.path / ".git/hooks/pre-push", "origin", "nowhere"], cwd=gated.path, input=lines, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+    )  # fmt: skip
+    return done.returncode, done.stdout
 
 
 def test_receipts_go_along_where_the_configuration_says_so(gated: Gated, remote: str) -> None:

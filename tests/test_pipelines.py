@@ -56,7 +56,8 @@ def tool(tmp_path: Path) -> str:
     """A folder with bin/agentreview, where the install step puts one."""
     place = tmp_path / "tool" / "bin"
     place.mkdir(parents=True, exist_ok=True)
-    (place / "agentreview").symlink_to(COMMAND[0])
+    if not (place / "agentreview").exists():
+        (place / "agentreview").symlink_to(COMMAND[0])
     return str(place.parent)
 
 
@@ -87,6 +88,31 @@ def test_the_action_judges_pull_requests_and_merge_queues(
     assert done.returncode == code, done.stderr
     assert ("::error file=clinic/views.py" in done.stdout) is bool(code)
     assert json.loads((place / "out.sarif").read_text())["version"] == "2.1.0"
+
+
+@pytest.mark.parametrize("pipeline", ["action", "gitlab", "shell"])
+def test_every_pipeline_knows_the_receipts_of_the_remote(clone: Any, tmp_path: Path, pipeline: str) -> None:
+    place, base, head = clone(GOOD)
+    remote = tmp_path / "remote"
+    for args in (("--commit", "feature"), ("receipts", "list")):
+        assert subprocess.run([*COMMAND, *args], cwd=remote, capture_output=True, check=False).returncode == 0
+    event = {"pull_request": {"base": {"sha": base}, "head": {"sha": head}}}
+    env = github(event, tmp_path, "pull_request") if pipeline == "action" else {}
+    script = {
+        "action": action("Review")["run"],
+        "gitlab": "\n".join(yaml.safe_load((ROOT / "docs/ci/gitlab-ci.yml").read_text())["agentreview"]["script"]),
+        "shell": f'exec sh "{ROOT}/docs/ci/agentreview.sh"',
+    }[pipeline]
+    if pipeline == "gitlab":
+        env = {
+            "GITLAB_CI": "true",
+            "CI_MERGE_REQUEST_IID": "1",
+            "CI_MERGE_REQUEST_DIFF_BASE_SHA": base,
+            "CI_COMMIT_SHA": head,
+        }
+    done = sh(script, place, BASE="origin/main", SARIF="out.sarif", PLACE=tool(tmp_path), TOOL=tool(tmp_path), **env)
+    assert done.returncode == 0, done.stderr
+    assert "1 commit: 1 covered by receipts (1 exact)" in done.stdout
 
 
 @pytest.mark.parametrize("base", ["main", "origin/main"])

@@ -170,7 +170,8 @@ def review(
         changes = (*changes, change(WAIVERS_NAME, before, waivers))
     found = tuple(changes) or (change("app/views.py", None, SOURCE),)
     snapshot = Snapshot(base="1" * 40, tree="2" * 40, changes=found)
-    return compute(snapshot, files, today=today, accepted=accepted)
+    landed = before.encode() if before is not None else None
+    return compute(snapshot, files, today=today, accepted=accepted, landed=landed)
 
 
 VIEW = change("app/views.py", None, SOURCE)

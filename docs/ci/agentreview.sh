@@ -12,4 +12,5 @@ if [ "$(git rev-parse --is-shallow-repository)" = true ]; then
     git fetch --quiet --unshallow origin
 fi
 git fetch --quiet origin "+refs/heads/*:refs/remotes/origin/*"
+agentreview receipts fetch || true # without them commits are shown as having none; the policies run all the same
 exec agentreview ci "--base=$base" "$@"

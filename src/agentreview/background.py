@@ -60,11 +60,12 @@ class Reviewer:
         self, snapshot: Snapshot, files: Files, progress: Progress | None = None, trees: Trees | None = None, *,
         today: str, accepted: Mapping[str, str] | None = None, packs: Collection[str] | None = None,
         known: Callable[[], Sequence[Finding]] = tuple, asked: Asked | None = None, tell: Told | None = None,
+        landed: bytes | None = None,
     ) -> Verdict:  # fmt: skip
         """Return the verdict of a snapshot under the configuration in ``files`` (path -> content).
 
-        ``trees`` answers the child when it asks for other files of the reviewed trees; ``today`` and ``accepted`` are
-        the terms of waivers; ``packs`` limits who is asked; ``known`` is asked at the end for findings that no policy
+        ``trees`` answers the child when it asks for other files of the reviewed trees; ``today``, ``accepted`` and
+        ``landed`` are the terms of waivers; ``packs`` limits who is asked; ``known`` is asked at the end for findings that no policy
         makes; ``asked`` are the model reviewers, of whom ``tell`` hears.
 
         Raises what the review raises (ConfigError …), and IncompleteError when the child died.
@@ -73,10 +74,11 @@ class Reviewer:
             from agentreview.compute import compute
 
             return compute(
-                snapshot, files, progress, trees, today=today, accepted=accepted, packs=packs, known=known, asked=asked, tell=tell
+                snapshot, files, progress, trees, today=today, accepted=accepted, packs=packs, known=known, asked=asked, tell=tell,
+                landed=landed,
             )  # fmt: skip
         try:
-            terms = {"today": today, "accepted": accepted, "packs": packs, "asked": asked}
+            terms = {"today": today, "accepted": accepted, "packs": packs, "asked": asked, "landed": landed}
             _send(self.to_child, (snapshot, dict(files), progress is not None, trees is not None, terms))
             while (message := _receive(self.from_child)) is not None:
                 kind, value = message

@@ -88,18 +88,20 @@ def warm() -> None:
 def compute(
     snapshot: Snapshot, files: Mapping[str, bytes], progress: Progress | None = None, trees: Trees | None = None, *,
     today: str, accepted: Mapping[str, str] | None = None, packs: Collection[str] | None = None, known: Known = tuple,
-    asked: Asked | None = None, tell: Told | None = None,
+    asked: Asked | None = None, tell: Told | None = None, landed: bytes | None = None,
 ) -> Verdict:  # fmt: skip
     """Review under the configuration and the waivers in ``files`` (path -> content). ConfigError for a mistake there.
 
     ``today`` (ISO, UTC) decides which waivers have expired; ``accepted``: :class:`agentreview.waivers.Terms`; ``packs``: only
     these are asked, and the others are said to be left out. ``known`` is asked last for findings that nobody here
     makes: waivers apply to them, and one that is blocking stays so otherwise. ``asked``: the model reviewers, of whom ``tell`` hears.
+    Where ``accepted`` is given, ``files`` are those of a base that the change brings nothing into: nothing of what it started from
+    counts beside them, because whoever forks chooses that. ``landed`` is then the waivers file of the base.
     """
     loaded = load_with(files, examine_in_workers)
     config = load_config(files.get, known_policies=loaded.catalogue.ids())
-    guard = _guard(snapshot, files, config)
-    terms = waivers.Terms(today=today, max_days=guard.waivers.max_days, accepted=accepted)
+    guard = _guard(snapshot, files, config) if accepted is None else config
+    terms = waivers.Terms(today=today, max_days=guard.waivers.max_days, accepted=accepted, landed=_landed(landed))
     return review_snapshot(
         snapshot,
         config,
@@ -149,7 +151,7 @@ def review_snapshot(
     catalogue = replace(whole, policies=included)
     engine = Engine(catalogue, config, guard)
     guards = {p.id for p in catalogue.policies if any(check.form in GUARD_FORMS for check in p.checks)}
-    files = _waiver_files(snapshot, waiver_file, engine)  # read first: a mistake in it needs no review
+    files = _waiver_files(snapshot, waiver_file, engine, terms)  # read first: a mistake in it needs no review
     look = partial(_around, trees, snapshot) if trees is not None else None
     with Reviewers(progress) as reviewers:
         reviewed = review_changes(snapshot.changes, engine, reviewers, look)
@@ -220,14 +222,19 @@ def _asked(
     )  # fmt: skip
 
 
-def _waiver_files(snapshot: Snapshot, data: bytes | None, engine: Engine) -> waivers.Files:
+def _landed(data: bytes | None) -> waiverfile.Waivers:
+    """The waivers of the base; what cannot be read accepts nothing."""
+    try:
+        return waiverfile.parse(data)
+    except ConfigError:
+        return waiverfile.Waivers()
+
+
+def _waiver_files(snapshot: Snapshot, data: bytes | None, engine: Engine, terms: waivers.Terms) -> waivers.Files:
     """Both versions of the waivers file, and what in the change a waiver may have been about."""
     touched = [c for c in snapshot.changes if WAIVERS_NAME in (c.path, c.old_path)]
     held = next((c.content_before(WAIVERS_NAME) for c in touched), None) if touched else data
-    try:
-        before = waiverfile.parse(held)
-    except ConfigError:
-        before = waiverfile.Waivers()
+    before = terms.landed if terms.accepted is not None else _landed(held)
     moved = {c.old_path: c.path for c in snapshot.changes if c.old_path}
     deleted = {c.path: "" for c in snapshot.changes if c.status == "D"}
     return waivers.Files(

@@ -35,7 +35,7 @@ class Update:
 def updates(lines: str) -> tuple[Update, ...]:
     """Read pre-push's input; deletions and our own refs bring no code. Raises IncompleteError for anything else."""
     found = []
-    for line in lines.split("\n")[:-1]:
+    for line in filter(None, lines.split("\n")):  # a manager between may have cut the last line's end off
         fields = line.rsplit(" ", 3)
         if len(fields) != 4:
             raise IncompleteError("git's list of pushed refs cannot be read", fix="Push again; see agentreview doctor")

@@ -115,9 +115,11 @@ def judge_for_ci(
 
     with Reviewer() as started:
         tree = resolve(repo, head, "tree")
-        rules = {path: data for path, data in configuration(repo, policy).items() if path != WAIVERS}
+        rules = configuration(repo, policy)
+        landed = rules.pop(WAIVERS, None)
         files = {**rules, **read_files(repo, tree, (WAIVERS,))}
-        _try_policies(repo, tree, rules)
+        brought = configuration(repo, tree)
+        _try_policies(brought, rules)
         config = read_config(repo, policy)
         look_up = partial(coverage, repo, base, head, config, policy=policy, today=utc_date())
         once = packs is None or "conduct" in packs  # of several shards, this one
@@ -129,10 +131,11 @@ def judge_for_ci(
             trees = GitTrees(repo, engine_version())
             verdict = started.verdict(
                 snapshot, files, progress, trees, today=utc_date(), accepted=signed, packs=packs,
-                known=lambda: seen.result()[1], asked=asking if once else None, tell=tell,
+                known=lambda: seen.result()[1], asked=asking if once else None, tell=tell, landed=landed,
             )  # fmt: skip
     shown = seen.result()[0] if config.ci.require_receipts is not Requirement.OFF else None
-    verdict = replace(verdict, version=engine_version(), coverage=shown)
+    notes = (*verdict.notes, *_judged_by(rules, brought, policy))
+    verdict = replace(verdict, version=engine_version(), coverage=shown, notes=notes)
     if verdict.decision is not Decision.INCOMPLETE and packs is None:
         verdict = _receipted(repo, verdict, snapshot, rules, resolve(repo, policy, "tree"))
     _remember(repo, verdict)
@@ -228,11 +231,36 @@ def _size_limit(files: Mapping[str, bytes]) -> int | None:
     return load_config(files.get, known_policies=known_ids(files)).limits.max_file_bytes
 
 
-def _try_policies(repo: Repository, tree: str, rules: Mapping[str, bytes]) -> None:
-    """Raise ConfigError for a project policy of a change that judges nothing yet, and would stop every review later."""
-    from agentreview.surroundings import FOLDERS, configuration
+def _judged_by(rules: Mapping[str, bytes], brought: Mapping[str, bytes], policy: str) -> tuple[str, ...]:
+    """Say whose settings counts where the change has others."""
+    from agentreview.config import PYPROJECT_NAME, document
+    from agentreview.errors import ConfigError
+    from agentreview.git import shown
+    from agentreview.surroundings import WAIVERS
 
-    files = {path: data for path, data in configuration(repo, tree).items() if path.startswith(FOLDERS)}
+    def ours(path: str, held: Mapping[str, bytes]) -> object:
+        data = held.get(path)
+        if path != PYPROJECT_NAME or data is None:
+            return data
+        try:
+            return document(data, path).get("tool", {}).get("agentreview") if b"agentreview" in data else None
+        except (ConfigError, AttributeError):
+            return data
+
+    paths = sorted({*rules, *brought} - {WAIVERS})
+    other = [shown(path) for path in paths if ours(path, rules) != ours(path, brought)]
+    if not other:
+        return ()
+    named = ", ".join(other[:5]) + (f" and {len(other) - 5} more" if len(other) > 5 else "")
+    verb = "is" if len(other) == 1 else "are"
+    return (f"{named} {verb} not as on the base: judged by what the base has ({policy[:12]})",)
+
+
+def _try_policies(brought: Mapping[str, bytes], rules: Mapping[str, bytes]) -> None:
+    """Raise ConfigError for a project policy of a change that judges nothing yet, and would stop every review later."""
+    from agentreview.surroundings import FOLDERS
+
+    files = {path: data for path, data in brought.items() if path.startswith(FOLDERS)}
     if any(rules.get(path) != data for path, data in files.items()):
         from agentreview.policies.project import load_with
         from agentreview.worker import examine_in_workers

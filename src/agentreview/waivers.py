@@ -27,11 +27,13 @@ class Terms:
     """What decides whether a waiver counts, beside what it says. ``today`` is an ISO date, in UTC.
 
     ``accepted`` maps the ids of new waivers that somebody settled to who did; ``None``: new ones count, and are said.
+    Where it is given, new is what is not in ``landed``, the waivers of the base.
     """
 
     today: str
     max_days: int = 365
     accepted: Mapping[str, str] | None = None
+    landed: Waivers = Waivers()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
