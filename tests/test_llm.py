@@ -23,6 +23,7 @@ from agentreview.llm import (
     Event,
     Failure,
     Request,
+    Sdk,
     Usage,
     ask_all,
     backend,
@@ -61,7 +62,7 @@ def no_proxy(monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
-def ask(server: MessagesServer, request: Request = REQUEST, *, within: float = 8.0, env=None) -> Answer | Failure:
+def ask(server: MessagesServer, request: Request = REQUEST, *, within: float = 30.0, env=None) -> Answer | Failure:
     found = backend({**server.env, **(env or {})}, Models())
     assert not isinstance(found, Failure)
     return found.ask(request, time.monotonic() + within)
@@ -144,7 +145,7 @@ def test_a_server_that_asks_to_wait_longer_than_there_is_time_is_not_waited_for(
     began = time.monotonic()
     found = failure(ask(server))
     assert found.reason == "rate-limited"
-    assert time.monotonic() - began < 7
+    assert time.monotonic() - began < 20
     assert len(server.messages) == 1
 
 
@@ -223,6 +224,16 @@ def test_a_key_is_never_in_what_is_said(server):
     assert any(KEY in value for value in server.messages[0].headers.values())
 
 
+@pytest.mark.parametrize("provider", ["bedrock", "vertex"])
+def test_what_a_cloud_says_of_its_credentials_leads_to_its_own_sign_in(provider):
+    """Without their libraries: what they raise is named like everything else."""
+    cloud = Sdk(provider, {"AWS_REGION": "eu-central-1", "CLOUD_ML_REGION": "europe-west1"})
+    found = cloud._failure(RuntimeError("authentication: no credentials were found"), "m", None)
+    assert found.reason == "no-key"
+    assert "Sign in as the tools of that cloud need it" in found.detail
+    assert "ANTHROPIC_API_KEY" not in found.detail
+
+
 def test_a_local_server_needs_no_key(server):
     env = {"ANTHROPIC_BASE_URL": server.url}
     found = backend(env, Models())
@@ -287,11 +298,11 @@ def test_one_that_fails_leaves_the_others_alone(server):
 
 def test_a_server_that_only_sends_pings_cannot_hold_the_review_up(server):
     ask(server)
-    server.script(Reply("never", pings=200, drip=0.05), Reply("quick"))
+    server.script(Reply("never", pings=400, drip=0.05), Reply("quick"))
     requests = [replace(REQUEST, id=name) for name in ("slow", "quick")]
     began = time.monotonic()
-    found = ask_all(backend(server.env, Models()), requests, time.monotonic() + 1)
-    assert time.monotonic() - began < 4
+    found = ask_all(backend(server.env, Models()), requests, time.monotonic() + 2)
+    assert time.monotonic() - began < 8
     assert sorted(type(one).__name__ for one in found.values()) == ["Answer", "Failure"]
     assert [one.reason for one in found.values() if isinstance(one, Failure)] == ["timeout"]
 
@@ -355,8 +366,8 @@ def test_the_sdk_is_imported_when_the_first_request_is_sent(server):
 def test_the_cheapest_call_says_whether_key_and_model_work(server):
     server.knows = ("claude-haiku-5-5",)
     found = backend(server.env, Models())
-    assert found.check(known_model("claude-haiku-5-5"), time.monotonic() + 8) == "answers"
-    gone = found.check(known_model("claude-retired-1"), time.monotonic() + 8)
+    assert found.check(known_model("claude-haiku-5-5"), 30) == "answers"
+    gone = found.check(known_model("claude-retired-1"), 30)
     assert isinstance(gone, Failure)
     assert gone.reason == "unknown-model"
     assert {one.path for one in server.received} == {"/v1/messages/count_tokens"}
@@ -367,7 +378,7 @@ def test_a_model_about_to_be_retired_is_named(server):
 
     found = backend(server.env, Models())
     name = next(iter(DEPRECATED_MODELS))
-    assert "end of life" in found.check(known_model(name), time.monotonic() + 8)
+    assert "end of life" in found.check(known_model(name), 30)
 
 
 def test_a_request_is_named_by_what_is_asked_and_not_by_its_random_boundary():

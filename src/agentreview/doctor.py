@@ -307,7 +307,6 @@ def _reviewers(repo: Repository, policies: tuple[str, ...] | None) -> Iterator[C
         return
     if not config.reviewers.enabled:
         return
-    import time
     from concurrent.futures import ThreadPoolExecutor
 
     from .llm import Failure, backend, destination
@@ -321,10 +320,9 @@ def _reviewers(repo: Repository, policies: tuple[str, ...] | None) -> Iterator[C
         status=OK,
         detail=f"{', '.join(config.reviewers.enabled)}, by {destination(os.environ, config)}",
     )
-    deadline = time.monotonic() + MODEL_SECONDS
     tiers = config.models.tiers
     with ThreadPoolExecutor(len(tiers)) as pool:
-        said = dict(zip(tiers, pool.map(lambda model: asked.check(model, deadline), tiers.values()), strict=True))
+        said = dict(zip(tiers, pool.map(lambda model: asked.check(model, MODEL_SECONDS), tiers.values()), strict=True))
     for tier, model in tiers.items():
         name, found = f"model {tier}", said[tier]
         if isinstance(found, Failure):

@@ -173,14 +173,14 @@ class Sdk:
                 return outcome
             self._left_out[request.model] = max(outcome, self._left_out.get(request.model, 0))
 
-    def check(self, model: Model, deadline: float) -> str | Failure:
-        """Ask for as little as possible whether the key and this model work; returns what to show."""
+    def check(self, model: Model, seconds: float) -> str | Failure:
+        """Ask, within so many seconds and for nothing, whether the key and this model work; returns what to show."""
         client = self._connect()
         if isinstance(client, Failure):
             return client
         if self._provider == "bedrock":
             return "not checked: Bedrock has no call that costs nothing"
-        self._attempt.deadline = deadline
+        self._attempt.deadline = time.monotonic() + seconds
         try:
             client.messages.count_tokens(model=model.id, messages=[{"role": "user", "content": "ok"}])
         except _GivenUpError as given_up:
@@ -283,7 +283,7 @@ class Sdk:
             why = self._plain(str(error.__cause__ or error)) or type(error).__name__
             return failed("unreachable", f"{_place(self._env, self._provider)} cannot be reached ({why})", usage)
         if "CredentialsError" in kinds or "authentication" in str(error):
-            return failed("no-key", f"there is no usable key ({self._plain(str(error))})", usage)
+            return self._keyless("no-key", f"there is no usable key ({self._plain(str(error))})", usage)
         why = self._plain(str(error)) or type(error).__name__
         return failed("unparsable", f"the answer is not one of the Messages API ({why})", usage)
 
@@ -301,7 +301,15 @@ class Sdk:
                 reason, f"{_place(self._env, self._provider)} does not know the model {model} ({said})", usage
             )
         number = f"{status}: " if status >= 400 else ""
-        return failed(reason, f"{_place(self._env, self._provider)} said {number}{said}", usage)
+        what = f"{_place(self._env, self._provider)} said {number}{said}"
+        return self._keyless(reason, what, usage) if reason == "unauthorized" else failed(reason, what, usage)
+
+    def _keyless(self, reason: str, what: str, usage: Usage | None) -> Failure:
+        if self._provider == "anthropic":
+            return failed(reason, what, usage)
+        return Failure(
+            reason, f"{what}. Sign in as the tools of that cloud need it, then run: agentreview doctor", usage
+        )
 
     def _plain(self, text: str) -> str:
         """Text of a server for a message: one short line without our keys in it."""
