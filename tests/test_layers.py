@@ -37,7 +37,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("compute", "history", "housekeeping", "issuing"),
     ("background", "coverage"),
     ("review",),
-    ("ci", "bypass", "pushed"),
+    ("ci", "bypass", "pushed", "overview", "everywhere"),
     ("install",),
     ("firing",),
     ("hook", "doctor", "init", "demo", "explain", "learn", "evaluation"),

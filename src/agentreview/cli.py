@@ -27,6 +27,7 @@ from agentreview.commands import (
     receipts,
     run,
     setup,
+    status,
     waive,
 )
 from agentreview.commands.shared import CONTEXT, emit
@@ -98,6 +99,7 @@ def group() -> None:
 
 for _command in (
     run.command,
+    status.command,
     setup.install_command,
     setup.uninstall_command,
     init.command,

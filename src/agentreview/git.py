@@ -239,6 +239,23 @@ def worktrees(repo: Repository) -> tuple[WorktreeInfo, ...]:
     status, out, _ = attempt(repo, "worktree", "list", "--porcelain", "-z")
     if status:  # git < 2.36
         out = run(repo, "worktree", "list", "--porcelain").replace(b"\n", b"\0")
+    return _worktrees(out)
+
+
+def worktrees_from(path: str | None = None) -> tuple[WorktreeInfo, ...]:
+    """The same seen from a directory, which may be a bare repository and so no worktree itself. UsageError for none."""
+    where = ("-C", str(Path(path).absolute())) if path else ()
+    environment = {"GIT_DIR": os.environ["GIT_DIR"]} if not path and "GIT_DIR" in os.environ else {}
+    status, out, error = _execute((*where, *_SAFE_OPTIONS, "worktree", "list", "--porcelain", "-z"), environment)
+    if status:  # git < 2.36, or no repository
+        status, out, error = _execute((*where, *_SAFE_OPTIONS, "worktree", "list", "--porcelain"), environment)
+        out = out.replace(b"\n", b"\0")
+    if status:
+        raise _not_reviewable(where, out, error)
+    return _worktrees(out)
+
+
+def _worktrees(out: bytes) -> tuple[WorktreeInfo, ...]:
     found: list[WorktreeInfo] = []
     for record in text(out).split("\0\0")[:-1]:
         facts = dict(line.partition(" ")[::2] for line in record.split("\0"))

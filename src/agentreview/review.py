@@ -183,6 +183,16 @@ def _judge(
     return verdict
 
 
+def known_verdict(repo: Repository, base: str, tree: str) -> tuple[Verdict, float | None] | None:
+    """The verdict that is kept of a change, as the configuration has it reviewed, and when it was kept. Reviews nothing."""
+    from agentreview.store import Store
+    from agentreview.version import engine_version
+
+    store, version = Store(repo.store_dir, repo.state_dir), engine_version()
+    found = _known(store, base, tree, version, utc_date())
+    return None if found is None else (found, store.kept_at(base, tree, version))
+
+
 def _kept_as(version: str, asked: Asked) -> str:
     """Name the verdicts of these reviewers: those that the configuration enables need no name, it is in the tree."""
     if not (asked.names or asked.workflow):

@@ -80,6 +80,14 @@ class Store:
             return None
         return decision, body
 
+    def kept_at(self, base: str, tree: str, version: str) -> float | None:
+        """When a verdict was kept, in seconds since 1970; None when there is none."""
+        path = self._path(base, tree, version)
+        try:
+            return None if path is None else path.stat().st_mtime
+        except OSError:
+            return None
+
     def save(self, base: str, tree: str, version: str, decision: str, body: bytes, *, until: str = "") -> str | None:
         """Keep a verdict; returns a one-line warning when that was not possible, None otherwise.
 

@@ -42,6 +42,7 @@ class Target:
 Examples:
   agentreview                                      what is staged here
   agentreview --worktree ../agent-2                what is staged in another worktree
+  agentreview run --all-worktrees                  what is staged in all of them
   agentreview --range origin/main...HEAD           what this branch adds
   agentreview --commit HEAD                        the last commit
   agentreview --format terminal --format sarif=out.sarif
@@ -50,6 +51,9 @@ Examples:
 The exit code says what was decided: agentreview --help lists them.""",
 )
 @worktree_option
+@click.option(
+    "--all-worktrees", "everywhere", is_flag=True, help="Review what is staged in every worktree, at the same time."
+)
 @click.option(
     "--range",
     "span",
@@ -89,6 +93,7 @@ The exit code says what was decided: agentreview --help lists them.""",
 def command(
     *,
     worktree: str | None,
+    everywhere: bool,
     span: str | None,
     commit: str | None,
     formats: tuple[str, ...],
@@ -113,6 +118,15 @@ def command(
     if quiet and verbose:
         raise UsageError("--quiet and --verbose exclude each other", fix="Give one of them")
     targets = parse_targets(formats, to_file)
+    if everywhere:
+        if span or commit or reviewers is not None or workflow or explain_routing or dry_run or debug_requests:
+            raise UsageError(
+                "--all-worktrees reviews what is staged, as each worktree's own configuration has it",
+                fix="Leave the other options out, or name one worktree with --worktree PATH",
+            )
+        from agentreview.commands.allworktrees import run_everywhere
+
+        return run_everywhere(worktree, targets, fresh=fresh, color=color, quiet=quiet, verbose=verbose)
     from agentreview.git import open_repository
 
     repo = open_repository(worktree)
