@@ -15,6 +15,9 @@ from agentreview.git import open_repository
 from agentreview.install import install
 from agentreview.waiverfile import SIGNERS_NAME
 from commandline import BAD, GOOD, RULE, agentreview
+from messages_server import MessagesServer
+from reviewing import answer
+from test_reviewers_endtoend import CAREFUL, SETTINGS, VIEW, reviewer
 
 pytestmark = [
     pytest.mark.slow,
@@ -161,3 +164,27 @@ def test_a_rebase_over_other_files_carries_every_review_over_and_nothing_is_revi
     code, report, text = in_ci(clinic, tmp_path / "ci")
     assert (code, report["coverage"]["summary"]["same_blobs"]) == (0, 2)
     assert "2 commits: 2 covered by receipts (2 of the same files on another base); 2 signed by" in text
+
+
+def test_a_model_reviewer_is_not_asked_again_for_what_a_rebase_carries_over(clinic: Any) -> None:
+    settings = (clinic.path / "agentreview.toml").read_text() + SETTINGS
+    clinic.git("checkout", "-q", "main")
+    clinic.stage({"agentreview.toml": settings, ".agents/profiles/careful.md": CAREFUL})
+    clinic.git("-c", "core.hooksPath=/dev/null", "commit", "-q", "-m", "read carefully")
+    clinic.git("push", "-q", "--no-verify", "origin", "main")
+    clinic.git("checkout", "-q", "-B", "feature")
+    with MessagesServer() as server:
+        server.on("You read carefully", reviewer(answer))
+        assert commit(clinic, {"clinic/views.py": VIEW}, "add the view", **server.env).returncode == 0
+        assert len(server.messages) == 1
+        clinic.git("checkout", "-q", "main")
+        assert commit(clinic, {"README.md": "the clinic\n"}, "say what it is", **server.env).returncode == 0
+        asked = len(server.messages)
+        clinic.git("checkout", "-q", "feature")
+        clinic.git("rebase", "-q", "main")
+        pushed = run(clinic, "push", "-q", "origin", "main", "feature", **server.env)
+        assert (pushed.returncode, "1 carried over" in pushed.stderr) == (0, True)
+        assert len(server.messages) == asked
+        done = agentreview("ci", "--base", "main", cwd=clinic.path, env=server.env)
+        assert (done.code, len(server.messages)) == (0, asked), done.err
+        assert "1 covered by receipts (1 of the same files on another base)" in done.out
