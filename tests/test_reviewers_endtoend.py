@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -86,6 +87,16 @@ def test_a_claim_that_stands_blocks_the_commit_with_exit_code_1(clinic, server):
     assert "review.access" in done.out
     assert "clinic/views.py:11" in done.out
     assert "careful reads 2 units" in done.err
+    handle = re.search(r"explain (b2:\w+)", done.out)[1]
+    explained = agentreview("explain", handle, cwd=clinic.path)
+    assert explained.code == 0
+    assert "review.access" in explained.out
+    waived = agentreview("waive", handle, "--reason", "the list is never empty here", cwd=clinic.path)
+    assert waived.code == 0, waived
+    clinic.git("add", "-A")
+    again = run(clinic, server)
+    assert again.code == 0, again
+    assert "Waived (1)" in again.out
     assert len(server.messages) == 2
 
 
@@ -221,3 +232,15 @@ def test_six_reviewers_take_as_long_as_the_slowest(repo, server):
     assert run(repo, server, "--reviewers", names).code == 0
     assert len(server.messages) == 6
     assert server.most_together == 6
+
+
+def test_a_workflow_can_only_be_stricter(clinic, server):
+    flow = "---\nbranches: [strict/*]\nblock_at: medium\n---\n"
+    clinic.commit({".agents/workflows/strict.md": flow, "agentreview.toml": SETTINGS})
+    clinic.stage({"clinic/views.py": VIEW + "\n\nLIMIT = 1\n"})
+    server.on("You read carefully", reviewer(answer))
+    relaxed = run(clinic, server, "--format", "json")
+    clinic.git("checkout", "-q", "-b", "strict/1")
+    strict = run(clinic, server, "--format", "json")
+    assert "workflow strict, by the branch strict/1" in strict.out
+    assert "workflow none" in relaxed.out

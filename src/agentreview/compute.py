@@ -161,6 +161,7 @@ def review_snapshot(
     read = _asked(asked, snapshot, findings, engine, whole, trees, tell)
     if read is not None:
         findings = read.findings
+        config = replace(config, block_at=read.block_at or config.block_at)
         rules = {**read.rules, **rules}
     others = known()
     findings = [*findings, *others]

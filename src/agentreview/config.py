@@ -20,7 +20,7 @@ from .errors import ConfigError
 from .facts import CHOICES, GLOBS, KEYS, SECTIONS, Approved, AutomaticAudit, Facts
 from .globs import matches
 from .model import Severity
-from .modelsettings import Models, Reviewers, read_models, read_reviewers
+from .modelsettings import REVIEW_RULES, Models, Reviewers, read_models, read_reviewers
 
 if TYPE_CHECKING:
     from .tomlscan import Layout
@@ -270,6 +270,7 @@ def has_table(data: bytes) -> bool:
 
 def _config(reader: Reader, document: Any, known_policies: Collection[str]) -> Config:
     reader.table(document, (), _KEYS)
+    known_policies = {*known_policies, *REVIEW_RULES}
     known_packs = dict.fromkeys(policy.partition(".")[0] for policy in sorted(known_policies))
     block_at = reader.choice(document.get("block_at", "high"), ("block_at",), tuple(one.value for one in Severity))
     return Config(

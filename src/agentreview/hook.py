@@ -62,7 +62,7 @@ def _pre_commit(started: Reviewer | None, *, record: bool) -> int:
         repo = open_repository()
         # During a rebase git amends by itself, to reword: what that is about is settled when it is pushed.
         amend = record and amends(committing_command()) and not _under_way(repo, ("rebase-merge", "rebase-apply"))
-        verdict = judge_index(repo, reviewer=reviewer, amend=amend)
+        verdict = judge_index(repo, reviewer=reviewer, amend=amend, tell=_tell)
     _show(verdict)
     if record:
         store = _store(repo)
@@ -221,6 +221,14 @@ def _store(repo: Repository) -> Store:
     from .store import Store
 
     return Store(repo.store_dir, repo.state_dir)
+
+
+def _tell(kind: str, text: str) -> None:
+    """Say what model reviewers do, where any are asked: a commit that waits should say for what."""
+    if kind in ("reading", "done"):
+        from .reporters.text import escape
+
+        say(escape(text))
 
 
 def _show(verdict: Verdict) -> None:

@@ -18,6 +18,15 @@ from .checked import KeyPath, Reader, shown
 
 TIERS = ("fast", "standard", "deep")
 PROVIDERS = ("anthropic", "bedrock", "vertex")
+# What reviewers may claim beside the policies (agentreview.reviewers.rules), so that [packs] and [policies] can name it.
+REVIEW_RULES = (
+    *(
+        f"review.{name}"
+        for name in "access architecture behaviour-changed client-trust concurrency contract data-loss duplicate".split()
+    ),
+    *(f"review.{name}" for name in "error-path interface proves-nothing unbounded-work untested wrong-result".split()),
+    "conduct.reviewer-addressed",
+)
 MODELS_FILE = Path(__file__).with_name("models.json")
 
 _ID = lazy(r"[A-Za-z0-9][A-Za-z0-9._:@/-]*")

@@ -23,6 +23,7 @@ from agentreview.syntax.tree import Unit, dotted
 MAX_HOPS = 10  # of one unit
 MAX_LINES = 40  # of one hop
 MAX_CALLERS = 5
+MAX_TRIED = 8  # files that hold a call of that name, and are parsed to see
 SEARCHED = 300  # files in which callers are looked for
 MAX_BYTES = 256 * 1024
 
@@ -139,10 +140,11 @@ class Around:
                 left -= 1
                 yield Hop("caller", piece.new, other.qualname, _lines(piece.new, other))
         call = f"{unit.name}(".encode()
-        for path, data in self._code(piece).items():
+        holding = [path for path, data in self._code(piece).items() if call in data]
+        for path in holding[:MAX_TRIED]:
             if not left:
                 return
-            found = self.version(path) if call in data else None
+            found = self.version(path)
             if found is None or found.analysis is None:
                 continue
             for other in found.analysis.module.units:

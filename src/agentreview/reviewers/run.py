@@ -13,10 +13,10 @@ from agentreview.config import Config, Level
 from agentreview.globs import matches
 from agentreview.llm import Backend, Failure
 from agentreview.masking import Table, open_table
-from agentreview.model import BY_WORKFLOW, AgentRun, Asked, FileChange, Finding, Outcome, Rule, Snapshot
+from agentreview.model import BY_WORKFLOW, AgentRun, Asked, FileChange, Finding, Outcome, Rule, Severity, Snapshot
 from agentreview.policies.compare import Engine
 from agentreview.policies.load import Catalogue
-from agentreview.records import dataclass, field
+from agentreview.records import dataclass, field, replace
 from agentreview.reviewers import conclude, prompts
 from agentreview.reviewers.addressed import RULE, addressed
 from agentreview.reviewers.chain import Reader, place
@@ -29,7 +29,7 @@ from agentreview.reviewers.routing import risk, route
 from agentreview.reviewers.rules import BY_ID
 from agentreview.reviewers.sending import Told, Work, configured, follow_all, show
 from agentreview.reviewers.shown import Shown
-from agentreview.reviewers.units import Piece, Version, pieces, plain
+from agentreview.reviewers.units import PROSE, Piece, Version, pieces, plain, unsendable
 from agentreview.reviewers.workflows import Workflow, choose, workflows
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class Read:
     notes: tuple[str, ...] = ()
     rules: Mapping[str, Rule] = field(default_factory=dict)
     refuted: tuple[Finding, ...] = ()
+    block_at: Severity | None = None  # of the workflow, where it is stricter
 
 
 def read(
@@ -92,23 +93,33 @@ def read(
         show(works, config, say)
     elif asking is not None and any(work.open for work in works):
         follow_all(works, shown, answers, asked, config, asking, say)
-    return _concluded(
-        works, [*findings, *spoken], config, asked, (*_notes(who, around, withheld), *_of(workflow, snapshot, asked))
-    )
+    notes = (*_notes(who, around, withheld), *_of(workflow, own, snapshot, asked))
+    said = _concluded(works, [*findings, *spoken], config, asked, notes)
+    return replace(said, block_at=_threshold(workflow, config))
 
 
-def _units(changes: Iterable[FileChange], engine: Engine) -> tuple[list[Piece], list[str]]:
-    """Changed units of what may be sent, and the paths that are withheld."""
-    never, excluded = engine.config.reviewers.never_send, engine.config.exclude
+def _units(changes: Iterable[FileChange], engine: Engine) -> tuple[list[Piece], dict[str, list[str]]]:
+    """Changed units of what may be sent, and the paths that are not, by reason. Prose and data are no code: not named."""
+    config = engine.config
     out: list[Piece] = []
-    withheld: list[str] = []
+    withheld: dict[str, list[str]] = {}
     for change in changes:
         both = (change.path, change.old_path or change.path)
-        if any(matches(path, never) for path in both):
-            withheld.append(change.path)
-        elif change.opaque is None and not matches(change.path, excluded):
+        why = (
+            "never_send" if any(matches(path, config.reviewers.never_send) for path in both)
+            else change.opaque or ("excluded" if matches(change.path, config.exclude) else unsendable(change, config.limits))
+        )  # fmt: skip
+        if not why:
             out += pieces(change, engine)
+        elif why != PROSE:
+            withheld.setdefault(why, []).append(change.path)
     return out, withheld
+
+
+def _threshold(workflow: Workflow | None, config: Config) -> Severity:
+    """From which severity on a finding blocks: the configured one, or a workflow's where that is stricter."""
+    stated = workflow.block_at if workflow is not None else None
+    return stated if stated is not None and stated.rank < config.block_at.rank else config.block_at
 
 
 def _prepared(
@@ -142,9 +153,7 @@ def _prepared(
 def _ready(works: Sequence[Work], around: Context, workflow: Workflow | None, config: Config, shown: Shown) -> None:
     """Give each reviewer what its requests have in common."""
     shared, second = prompts.shared(around, shown), prompts.refute_system(around, shown)
-    threshold = config.block_at
-    if workflow is not None and workflow.block_at is not None and workflow.block_at.rank < threshold.rank:
-        threshold = workflow.block_at
+    threshold = _threshold(workflow, config)
     for work in works:
         gate = work.profile.gate == "block"
 
@@ -223,18 +232,20 @@ def _run(work: Work, config: Config, asked: Asked) -> AgentRun:
     )
 
 
-def _notes(who: Sequence[Profile], around: Context, withheld: Sequence[str]) -> tuple[str, ...]:
+def _notes(who: Sequence[Profile], around: Context, withheld: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     out = [note for one in who for note in one.notes]
     out += around.notes
     if around.files:
         out.append(f"reviewers know {', '.join(path for path, _ in around.files)}")
-    if withheld:
-        out.append(f"sent to no model (never_send), so no reviewer has read it: {', '.join(sorted(withheld))}")
+    for why, paths in sorted(withheld.items()):
+        named = ", ".join(sorted(paths)[:20]) + (f" and {len(paths) - 20} more" if len(paths) > 20 else "")
+        out.append(f"sent to no model ({why}), so no reviewer has read it: {named}")
     return tuple(out)
 
 
-def _of(workflow: Workflow | None, snapshot: Snapshot, asked: Asked) -> tuple[str, ...]:
+def _of(workflow: Workflow | None, own: Mapping[str, Workflow], snapshot: Snapshot, asked: Asked) -> tuple[str, ...]:
     if workflow is None:
-        return ()
+        by_branch = any(one.branches for one in own.values())  # then another branch may get another answer
+        return (f"{BY_WORKFLOW}none: none of this project is for the branch {snapshot.branch}",) if by_branch else ()
     by = "--workflow" if asked.workflow else f"the branch {snapshot.branch}"
     return (f"{BY_WORKFLOW}{workflow.name}, by {by}",)

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from agentreview.config import Limits
+from agentreview.lazyre import lazy
 from agentreview.model import FileChange
 from agentreview.policies.compare import Engine
 from agentreview.records import dataclass, field
 from agentreview.syntax.facts import Analysis, Fact
-from agentreview.syntax.parse import text_of
+from agentreview.syntax.parse import generated, is_code, language_of, text_of
 from agentreview.syntax.tree import Unit
 
 MODULE = "<module>"  # the unit of what stands in no function or class
+PROSE = "not code"
+_LOCKS = lazy(
+    r"(?:^|/)(?:package-lock\.json|npm-shrinkwrap\.json|yarn\.lock|pnpm-lock\.yaml|[Pp]ipfile\.lock|go\.sum|Gemfile\.lock|[\w.-]+\.lock(?:b|file)?)$|\.(?:snap|map)$"
+)
+_SETTINGS = lazy(
+    r"(?:^|/)(?:\.env[\w.-]*|Makefile|Procfile|[^/]*\.(?:ya?ml|toml|json5?|ini|cfg|conf|properties|xml|gradle|tf|sql|proto|graphqls?|prisma))$"
+)
 AROUND = 12  # lines around a change outside functions
 WHOLE = 160  # lines up to which a function is shown whole
 Spans = tuple[tuple[int, int], ...]  # first and last line, in order, apart from each other
@@ -98,6 +107,22 @@ def pieces(change: FileChange, engine: Engine) -> list[Piece]:
         unit = there.unit if there is not None else known.get(name)
         out.append(_piece(change, name, kind, old, new, unit, there, gone))
     return sorted((p for p in out if p.before or p.after), key=lambda p: (p.first, p.name))
+
+
+def unsendable(change: FileChange, limits: Limits) -> str:
+    """Say why a changed file is not worth sending, or ''. What nobody wrote, nobody has to have read."""
+    for path, content in ((change.path, change.after), (change.old_path or change.path, change.before)):
+        if content is None:
+            continue
+        if path.startswith((".agentreview/", ".agents/")) or path == "agentreview.toml":
+            return PROSE  # the gate itself: policies watch it, and no model is asked
+        if _LOCKS.search(path) or generated(path, content):
+            return "generated"
+        if len(content) > limits.max_file_bytes or content.count(b"\n") >= limits.max_lines:
+            return "too large"
+        known = language_of(path, content) or is_code(path, content) or _SETTINGS.search(path)
+        return "" if known else PROSE
+    return PROSE
 
 
 def plain(change: FileChange, engine: Engine) -> list[Piece]:
