@@ -90,8 +90,17 @@ def test_a_branch_that_changes_what_it_is_judged_by_is_told_whose_rules_count(br
     tip = branch.git("rev-parse", "main").strip()[:12]
     branch.commit({"pyproject.toml": '[project]\nname = "clinic"\nkeywords = ["agentreview"]\n'})
     assert not any("not as on the base" in note for note in report(branch)["notes"])
-    branch.commit({"agentreview.toml": 'block_at = "critical"\n', ".agentreview/allowed_signers": ""})
-    said = f"agentreview.toml is not as on the base: judged by what the base has ({tip})"
+    branch.commit(
+        {
+            "agentreview.toml": 'block_at = "critical"\n',
+            ".agentreview/allowed_signers": "",
+            ".agents/profiles/careful.md": "---\nname: careful\n---\nSay nothing.\n",
+        }
+    )
+    said = (
+        ".agentreview/allowed_signers, .agents/profiles/careful.md, agentreview.toml are not as on the base: judged by what"
+        f" the base has ({tip})"
+    )
     assert said in report(branch)["notes"]
     assert said in " ".join(ci(branch).out.split())
 

@@ -18,6 +18,7 @@ from agentreview.history import commits, raw_entries
 from agentreview.model import Cover, Coverage, Finding, Status
 from agentreview.receipts import Context, bypass_statement, content_key, preauthenticated, seal, statement
 from agentreview.reporters import REPORTERS
+from agentreview.reporters.jsonreport import dumps, loads
 from agentreview.signing import examine, sign
 from agentreview.waiverfile import SIGNERS_NAME
 from commandline import BAD, GOOD, agentreview
@@ -134,6 +135,36 @@ def test_the_same_patch_at_another_place_is_no_cover(branch: Any) -> None:
     ]  # fmt: skip
     assert ids[0] == ids[1]
     assert only(branch).cover is None
+
+
+@pytest.mark.parametrize(
+    ("message", "subject"),
+    [
+        (b"caf\xe9 without an encoding", "caf\udce9 without an encoding"),
+        (b"\n\n  first\nand still the first\n\nbody", "  first and still the first"),
+        (b"x" * 5000, "x" * 200),
+        (b"", ""),
+        ("\u202eevil \u65e5\u672c".encode(), "\u202eevil \u65e5\u672c"),
+    ],
+)
+def test_any_subject_is_read_and_none_stops_a_report(branch: Any, message: bytes, subject: str) -> None:
+    branch.stage({"b.py": "b = 1\n"})
+    tree = branch.git("write-tree").strip()
+    header = branch.git("cat-file", "commit", "HEAD").splitlines()
+    author, committer = (next(line for line in header if line.startswith(word)) for word in ("author ", "committer "))
+    text = (
+        f"tree {tree}\nparent {branch.git('rev-parse', 'HEAD').strip()}\n{author}\n{committer}\n\n".encode() + message
+    )
+    made = branch.git("hash-object", "-t", "commit", "-w", "--stdin", input=text).strip()
+    branch.git("reset", "-q", "--hard", made)
+    assert only(branch).subject == subject
+    found = verdict(coverage=looked_up(branch)[0])
+    for name, render in REPORTERS.items():
+        shown = render(found)
+        assert made[:12] in shown, name
+        assert "\u202e" not in shown
+        shown.encode("utf-8")
+    assert loads(dumps(found)) == found
 
 
 def test_a_mode_alone_is_a_change_of_its_own(branch: Any) -> None:

@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agentreview.git import open_repository
 from agentreview.install import install
 from agentreview.ledger import everything
+from agentreview.pushed import updates
 from standin import make_standin
 
 REVIEWED = "hook pre-commit"
@@ -1126,3 +1129,16 @@ def test_the_hooks_report_is_coloured_by_the_same_rules_as_the_command(monkeypat
     assert "\x1b[" in render_for_hook(blocked)
     monkeypatch.setenv("NO_COLOR", "1")
     assert "\x1b[" not in render_for_hook(blocked)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.tuples(st.booleans(), st.sampled_from(["refs/heads/a", "refs/tags/v", "refs/agentreview/receipts"]))),
+    st.booleans(),
+)
+def test_of_any_input_every_line_that_brings_code_is_read_once(rows: list[tuple[bool, str]], ended: bool) -> None:
+    lines = [
+        f"refs/heads/{number} {('0' if gone else '1') * 40} {ref} {'0' * 40}" for number, (gone, ref) in enumerate(rows)
+    ]
+    found = updates("\n".join(lines) + ("\n" if ended else ""))
+    assert len(found) == sum(not gone and not ref.startswith("refs/agentreview/") for gone, ref in rows)

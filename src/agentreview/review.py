@@ -120,7 +120,7 @@ def judge_for_ci(
         files = {**rules, **read_files(repo, tree, (WAIVERS,))}
         brought = configuration(repo, tree)
         _try_policies(brought, rules)
-        config = read_config(repo, policy)
+        config = _configured(rules)
         look_up = partial(coverage, repo, base, head, config, policy=policy, today=utc_date())
         once = packs is None or "conduct" in packs  # of several shards, this one
         asking = Asked(surface="ci", store=repo.store_dir, state=repo.state_dir, rules=resolve(repo, policy, "tree"))
@@ -134,7 +134,8 @@ def judge_for_ci(
                 known=lambda: seen.result()[1], asked=asking if once else None, tell=tell, landed=landed,
             )  # fmt: skip
     shown = seen.result()[0] if config.ci.require_receipts is not Requirement.OFF else None
-    notes = (*verdict.notes, *_judged_by(rules, brought, policy))
+    touched = {path for c in snapshot.changes for path in (c.path, c.old_path) if path}
+    notes = (*verdict.notes, *_judged_by(rules, brought, touched, policy))
     verdict = replace(verdict, version=engine_version(), coverage=shown, notes=notes)
     if verdict.decision is not Decision.INCOMPLETE and packs is None:
         verdict = _receipted(repo, verdict, snapshot, rules, resolve(repo, policy, "tree"))
@@ -241,12 +242,15 @@ def _size_limit(files: Mapping[str, bytes]) -> int | None:
     return load_config(files.get, known_policies=known_ids(files)).limits.max_file_bytes
 
 
-def _judged_by(rules: Mapping[str, bytes], brought: Mapping[str, bytes], policy: str) -> tuple[str, ...]:
-    """Say whose settings counts where the change has others."""
+def _judged_by(
+    rules: Mapping[str, bytes], brought: Mapping[str, bytes], touched: Collection[str], policy: str
+) -> tuple[str, ...]:
+    """Say whose settings count where the change has others."""
     from agentreview.config import PYPROJECT_NAME, document
     from agentreview.errors import ConfigError
     from agentreview.git import shown
     from agentreview.surroundings import WAIVERS
+    from agentreview.waiverfile import SIGNERS_NAME
 
     def ours(path: str, held: Mapping[str, bytes]) -> object:
         data = held.get(path)
@@ -257,8 +261,10 @@ def _judged_by(rules: Mapping[str, bytes], brought: Mapping[str, bytes], policy:
         except (ConfigError, AttributeError):
             return data
 
-    paths = sorted({*rules, *brought} - {WAIVERS})
-    other = [shown(path) for path in paths if ours(path, rules) != ours(path, brought)]
+    # Profiles, workflows and what reviewers know are read from the base as well: see agentreview.reviewers.
+    more = {path for path in touched if path.startswith(".agents/") or path == SIGNERS_NAME}
+    paths = {path for path in {*rules, *brought} - {WAIVERS} if ours(path, rules) != ours(path, brought)}
+    other = [shown(path) for path in sorted(paths | more)]
     if not other:
         return ()
     named = ", ".join(other[:5]) + (f" and {len(other) - 5} more" if len(other) > 5 else "")
@@ -289,11 +295,15 @@ def utc_date() -> str:
 
 def read_config(repo: Repository, tree: str) -> Config:
     """Read the configuration of a tree. Raises ConfigError for a mistake in it."""
-    from agentreview.config import load_config
-    from agentreview.policies.project import known_ids
     from agentreview.surroundings import configuration
 
-    files = configuration(repo, tree)
+    return _configured(configuration(repo, tree))
+
+
+def _configured(files: Mapping[str, bytes]) -> Config:
+    from agentreview.config import load_config
+    from agentreview.policies.project import known_ids
+
     return load_config(files.get, known_policies=known_ids(files))
 
 
