@@ -301,8 +301,8 @@ def test_a_server_that_only_sends_pings_cannot_hold_the_review_up(server):
     server.script(Reply("never", pings=400, drip=0.05), Reply("quick"))
     requests = [replace(REQUEST, id=name) for name in ("slow", "quick")]
     began = time.monotonic()
-    found = ask_all(backend(server.env, Models()), requests, time.monotonic() + 2)
-    assert time.monotonic() - began < 8
+    found = ask_all(backend(server.env, Models()), requests, time.monotonic() + 5)
+    assert time.monotonic() - began < 15
     assert sorted(type(one).__name__ for one in found.values()) == ["Answer", "Failure"]
     assert [one.reason for one in found.values() if isinstance(one, Failure)] == ["timeout"]
 

@@ -50,7 +50,7 @@ def ledger(tmp_path, name: str = "one", clock=lambda: NOON) -> Ledger:
 
 
 def metered(tmp_path, inner, text: str = "", name: str = "one", clock=lambda: NOON) -> Metered:
-    return Metered(inner, configured(text), ledger(tmp_path, name, clock), f"/work/{name}")
+    return Metered(inner, configured(text), ledger(tmp_path, name, clock), f"/src/{name}")
 
 
 def refusal(outcome: Answer | Failure, reason: str = "over-budget") -> str:
@@ -74,7 +74,7 @@ def test_what_was_spent_is_written_down_as_the_provider_counted_it(tmp_path):
     assert isinstance(meter.ask(REQUEST, None), Answer)
     (entry,) = ledger(tmp_path).entries("2025-11-25")
     assert entry == Entry(
-        "2025-11-25", "reviewer:tester", "/work/one", OPUS.id, Usage(1000, 200, 5000, 300), pytest.approx(0.0115)
+        "2025-11-25", "reviewer:tester", "/src/one", OPUS.id, Usage(1000, 200, 5000, 300), pytest.approx(0.0115)
     )
     assert meter.spent == ledger(tmp_path).spent_here() == pytest.approx(0.0115)
     assert (meter.requests, meter.usage) == (1, Usage(1000, 200, 5000, 300))
@@ -138,9 +138,11 @@ def test_requests_that_only_wait_for_each_other_are_all_answered(tmp_path):
 
 def test_waiting_for_room_ends_with_the_time(tmp_path):
     text = "[reviewers]\nmoney_per_day = 0.03"
-    slow = threading.Thread(target=metered(tmp_path, Scripted(seconds=1.0), text, "two").ask, args=(REQUEST, None))
+    other = Scripted(seconds=3.0)
+    slow = threading.Thread(target=metered(tmp_path, other, text, "two").ask, args=(REQUEST, None))
     slow.start()
-    time.sleep(0.2)
+    while not other.asked:
+        time.sleep(0.01)
     outcome = metered(tmp_path, Scripted(), text).ask(REQUEST, time.monotonic() + 0.3)
     slow.join()
     assert "leave no room" in refusal(outcome)
@@ -225,7 +227,7 @@ def test_what_a_killed_process_had_reserved_counts_as_spent(tmp_path):
     process.stdout.close()
     books = Ledger(tmp_path / "store", tmp_path / "one" / "agentreview")
     assert "money_per_day" in refusal(
-        Metered(Scripted(), configured("[reviewers]\nmoney_per_day = 0.03"), books, "/work/one").ask(REQUEST, None)
+        Metered(Scripted(), configured("[reviewers]\nmoney_per_day = 0.03"), books, "/src/one").ask(REQUEST, None)
     )
     (entry,) = books.entries(books.today())
     assert (entry.assumed, entry.reason) == (True, "interrupted")
