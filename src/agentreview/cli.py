@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from agentreview.commands import (
+    agenthook,
     authoring,
     ci,
     costs,
@@ -117,6 +118,7 @@ for _command in (
     gc.gc_command,
     setup.demo_command,
     setup.hook_command,
+    agenthook.command,
 ):
     group.add_command(_command)
 
