@@ -546,3 +546,45 @@ def test_the_configuration_knows_exactly_the_rules_that_reviewers_have():
     from agentreview.reviewers.rules import BY_ID
 
     assert sorted(REVIEW_RULES) == sorted([*BY_ID, RULE.id])
+
+
+def test_a_backend_that_never_comes_back_is_given_up_in_a_hook():
+    import threading
+    import time
+
+    never = threading.Event()
+    started = time.monotonic()
+    said, _ = reading(
+        OLD, NEW, Backend(lambda text: never.wait(20) or answer(text)), facts="[reviewers]\nhook_seconds = 0.2\n", surface="hook",
+        names=("tenant-isolation", "reviewer"),
+    )  # fmt: skip
+    never.set()
+    assert time.monotonic() - started < 15
+    assert [run.outcome for run in said.runs] == [Outcome.FAILED, Outcome.FAILED]
+    assert all("timeout" in run.reason for run in said.runs)
+
+
+def test_who_settled_a_suspect_stands_in_its_message():
+    said, _ = reading(OLD, NEW, Backend(settle("cleared", "members_only(request.user")))
+    assert any("cleared by reviewer:tenant-isolation at clinic/views.py:11" in f.message for f in suspects(said))
+
+
+def test_of_a_hundred_planted_values_none_is_sent():
+    import random
+
+    pick = random.Random(7)
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+    keys = ["sk_live_" + "".join(pick.choices(letters, k=24)) for _ in range(50)]
+    ssns = [f"{pick.randint(100, 665)}-{pick.randint(10, 99)}-{pick.randint(1000, 9999)}" for _ in range(50)]
+    body = "".join(
+        f"    a{n} = '{key}'\n    # ssn {ssn}\n" for n, (key, ssn) in enumerate(zip(keys, ssns, strict=True))
+    )
+    note = {"AGENTS.md": f"The key is {keys[0]}, ask for {ssns[0]}.\n"}
+    backend = Backend(at())
+    reading(
+        {**OLD, **note},
+        {**NEW, **note, VIEWS: AFTER.replace("    if not members", body + "    if not members")},
+        backend,
+    )
+    assert "MASKED_" in backend.sent
+    assert not [value for value in (*keys, *ssns) if value in backend.sent]

@@ -244,3 +244,46 @@ def test_a_workflow_can_only_be_stricter(clinic, server):
     strict = run(clinic, server, "--format", "json")
     assert "workflow strict, by the branch strict/1" in strict.out
     assert "workflow none" in relaxed.out
+
+
+def test_without_reviewers_nothing_of_them_is_imported(repo):
+    import subprocess
+    import sys
+
+    repo.commit({"clinic/models.py": MODELS})
+    repo.stage({"clinic/views.py": VIEW})
+    command = [sys.executable, "-X", "importtime", "-m", "agentreview", "run"]
+    done = subprocess.run(command, cwd=repo.path, capture_output=True, text=True, check=False)
+    assert "agentreview.compute" in done.stderr
+    loaded = {line.rpartition("|")[2].strip().split(".")[0:2][-1] for line in done.stderr.splitlines() if "|" in line}
+    assert not loaded & {"reviewers", "llm", "spend", "masking", "anthropic", "httpx"}
+
+
+def test_an_interruption_keeps_what_has_finished(repo, server):
+    import os
+    import signal
+    import subprocess
+    import time
+
+    from commandline import COMMAND
+
+    repo.commit({"clinic/models.py": MODELS})
+    repo.stage({"clinic/views.py": VIEW})
+    server.on("You are backend", lambda request: Reply(json=answer(text_of(request)), seconds=60))
+    server.on("You are reviewer", reviewer(answer))
+    started = subprocess.Popen(
+        [*COMMAND, "run", "--reviewers", "reviewer,backend"], cwd=repo.path, env={**os.environ, **server.env}, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    for line in started.stderr:
+        if "reviewer has read" in line:
+            break
+    time.sleep(0.2)
+    os.killpg(started.pid, signal.SIGINT)
+    assert started.wait(20) == 130
+    started.stderr.close()
+    asked = len([m for m in server.messages if "You are reviewer" in m.text])
+    server._rules[:] = [("", reviewer(answer))]
+    assert run(repo, server, "--reviewers", "reviewer,backend").code == 0
+    assert len([m for m in server.messages if "You are reviewer" in m.text]) == asked == 1
+    assert len([m for m in server.messages if "You are backend" in m.text]) == 2

@@ -36,7 +36,11 @@ def _settle(finding: Finding, said: Sequence[tuple[Profile, Settled]]) -> Findin
             shows = f"{wanted} by {one.agent}: {verdict.reason}"
             evidence = Evidence(path=at.path, line=at.line, shows=shows, quote=at.text.strip()[:300])
             confidence = Confidence.HIGH if wanted == "upheld" else Confidence.LOW
-            return replace(finding, confidence=confidence, needs=(), evidence=(*finding.evidence, evidence))
+            where = f"{at.path}:{at.line}"
+            message = f"{finding.message} ({wanted} by {one.agent} at {where}: {verdict.reason})"
+            return replace(
+                finding, confidence=confidence, needs=(), message=message, evidence=(*finding.evidence, evidence)
+            )
     return finding
 
 

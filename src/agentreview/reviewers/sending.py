@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import TimeoutError as FuturesTimeout  # another class before Python 3.11
 from pathlib import Path
 
 from agentreview.config import Config
@@ -26,6 +27,7 @@ from agentreview.spend import Ledger, Metered, estimate
 
 GROUP_TOKENS = 24_000  # of packets in one request
 PARALLEL = 16  # requests under way
+GRACE = 1.0  # seconds after a hook's time in which a backend may still say itself what went wrong
 Told = Callable[[str, str], None]  # (kind, text): routing | reading | done | dry-run
 
 
@@ -88,23 +90,34 @@ def follow_all(
         assert job[0].reader is not None  # noqa: S101 - every reviewer is ready before anything is sent
         return follow(job[0].reader, job[1], shown, asking, deadline)
 
-    with ThreadPoolExecutor(max(min(PARALLEL, len(jobs)), 1)) as pool:
-        running = {pool.submit(one, job): job for job in jobs}
-        for done in as_completed(running):
-            work, group = running[done]
-            result = done.result()
-            work.seconds = max(work.seconds, result.seconds)
-            work.failures += result.failures
-            for unit in group:
-                if unit.id in result.known:
-                    work.known[unit.id] = result.known[unit.id]
-                    if not result.failures:
-                        answers.save(work.keys[unit.id], result.known[unit.id])
-            read = "has read" if all(unit.id in result.known for unit in group) else "did not finish"
-            say("done", f"{work.profile.name} {read} {_units(group)} in {result.seconds:.1f} s")
+    pool = ThreadPoolExecutor(max(min(PARALLEL, len(jobs)), 1))
+    running = {pool.submit(one, job): job for job in jobs}
+    waiting = set(running)
+    try:
+        for done in as_completed(running, None if seconds is None else seconds + GRACE):
+            waiting.discard(done)
+            _take(*running[done], done.result(), answers, say)
+    except FuturesTimeout:  # whoever did not heed its time is given up; its process ends with the review
+        for work, _ in (running[late] for late in waiting):
+            work.failures.append(("", told(failed("timeout", "no answer came before the time was up"))))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
     if isinstance(asking, Metered):
         count = "1 request" if asking.requests == 1 else f"{asking.requests} requests"
         say("done", f"{count} to models, {asking.usage.total:,} tokens, ${asking.spent:.4f}")
+
+
+def _take(work: Work, group: Sequence[Packet], result: Result, answers: Answers, say: Told) -> None:
+    """Add what came of one group to its reviewer, and keep what is whole."""
+    work.seconds = max(work.seconds, result.seconds)
+    work.failures += result.failures
+    for unit in group:
+        if unit.id in result.known:
+            work.known[unit.id] = result.known[unit.id]
+            if not result.failures:
+                answers.save(work.keys[unit.id], result.known[unit.id])
+    read = "has read" if all(unit.id in result.known for unit in group) else "did not finish"
+    say("done", f"{work.profile.name} {read} {_units(group)} in {result.seconds:.1f} s")
 
 
 def _affordable(work: Work, config: Config) -> list[list[Packet]]:
