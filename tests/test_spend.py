@@ -138,12 +138,19 @@ def test_requests_that_only_wait_for_each_other_are_all_answered(tmp_path):
 
 def test_waiting_for_room_ends_with_the_time(tmp_path):
     text = "[reviewers]\nmoney_per_day = 0.03"
-    other = Scripted(seconds=3.0)
-    slow = threading.Thread(target=metered(tmp_path, other, text, "two").ask, args=(REQUEST, None))
+    begun, go_on = threading.Event(), threading.Event()
+
+    class Waiting(Scripted):
+        def ask(self, request, deadline):
+            begun.set()
+            go_on.wait(30)
+            return super().ask(request, deadline)
+
+    slow = threading.Thread(target=metered(tmp_path, Waiting(), text, "two").ask, args=(REQUEST, None))
     slow.start()
-    while not other.asked:
-        time.sleep(0.01)
+    assert begun.wait(30)
     outcome = metered(tmp_path, Scripted(), text).ask(REQUEST, time.monotonic() + 0.3)
+    go_on.set()
     slow.join()
     assert "leave no room" in refusal(outcome)
 

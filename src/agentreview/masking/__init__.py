@@ -18,7 +18,9 @@ from .identifiers import spans
 
 KEY_BYTES = 32
 _PIECE, _OVERLAP = 4_000, 400  # characters of a line looked at together: padding must not hide anything
+_LONGEST = 20_000  # a longer line is for no reader: from there on it is one value
 _PLACEHOLDER = lazy(r"MASKED_[A-Z]+_[0-9a-f]{8,32}")
+_REST = lazy(r"MASKED_REST_[0-9a-f]{8,32}$")
 _PEM = lazy(r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----(.*?)(?:-----END|\Z)", 16)  # re.DOTALL
 _KEY_LINE = lazy(r"[A-Za-z0-9+/=]{8,}")
 
@@ -132,17 +134,23 @@ def _escaped(char: str) -> str:
 def _masked(line: str, found: list[tuple[int, int, str]], table: Table) -> str:
     if not line.strip():
         return line
-    for start in range(0, max(len(line), 1), _PIECE - _OVERLAP):
-        found += ((start + a, start + b, kind) for a, b, kind in spans(line[start : start + _PIECE]))
-        if start + _PIECE >= len(line):
+    there = _REST.search(line)  # masked before, so it ends already
+    limit = len(line) if there is not None and table.value(there[0]) != there[0] else _LONGEST
+    looked_at = line[: limit + _OVERLAP]
+    for start in range(0, len(looked_at), _PIECE - _OVERLAP):
+        found += ((start + a, start + b, kind) for a, b, kind in spans(looked_at[start : start + _PIECE]))
+        if start + _PIECE >= len(looked_at):
             break
-    if not found:
-        return line
+    end = len(line)
+    if end > len(looked_at):
+        end = min([limit, *(a for a, b, _ in found if a < limit < b)])
     out, done = [], 0
-    for start, end, kind in _joined(line, found):
-        out += [line[done:start], table.name(kind, line[start:end])]
-        done = end
-    return "".join([*out, line[done:]])
+    for start, stop, kind in _joined(line, found):
+        if stop <= end:
+            out += [line[done:start], table.name(kind, line[start:stop])]
+            done = stop
+    out.append(line[done:end])
+    return "".join(out) + (table.name("REST", line[end:]) if end < len(line) else "")
 
 
 def _joined(line: str, found: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:

@@ -18,6 +18,9 @@ _NAMED_SECRET = lazy(
     r"""(?i)(?:password|passwd|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credential)s?["'`]?\]?\s*(?::=|=>|==|=|:|,)\s*[bru]{0,2}["'`]([^"'`\s]{6,200})["'`]"""
 )
 _BARE_SECRETS = (
+    lazy(
+        r"(?i:password|passwd|pwd|secret|token|api[_-]?key|access[_-]?key|credential)s?\s*[=:]\s*(?!(?:[A-Z][a-z]+\d*){2,}\b)((?=[\w+/=-]*\d)(?=[\w+/=-]*[a-z])(?=[\w+/=-]*[A-Z])[\w+/=-]{16,500})"
+    ),
     lazy(r"""(?i)[?&;](?:password|passwd|pwd|secret|token|api_?key|sig(?:nature)?)=([^&\s"'<>{}$]{4,200})"""),
     lazy(r"""(?:Bearer|Basic|Token)\s+((?=[^\s"'`]{0,80}[\d=])[\w.~+/=-]{12,2000})"""),
     lazy(
@@ -25,7 +28,7 @@ _BARE_SECRETS = (
     ),
     lazy(r"""(?i)passphrase["'`]?\]?\s*(?::=|=>|=|:)\s*["'`]([^"'`\n]{8,100})["'`]"""),
     lazy(
-        r"""^\s*(?:-\s+)?[\w.-]{0,40}(?:password|passwd|passphrase|pwd|secret|token|api[_-]?key)\s*:\s+((?=\S*\d)[^\sA-Z(){}\[\].;,"'`$<]{8,200}|[a-z]{16,200})\s*$"""
+        r"""^[\s#/*>-]{0,60}[\w.-]{0,40}(?:password|passwd|passphrase|pwd|secret|token|api[_-]?key)\s*:\s+((?=\S*\d)[^\sA-Z(){}\[\].;,"'`$<]{8,200}|[a-z]{16,200})\s*$"""
     ),
 )
 _HARMLESS = lazy(
@@ -43,7 +46,7 @@ _ID_KEYS = (
     r"(?:driver'?s?|driving)[ _-]?licen[cs]e(?:[ _-]?(?:number|no))?|licen[cs]e[ _-]?(?:number|no|plate)|health[ _-]?card[ _-]?number|aadhaar|national[ _-]?id|device[ _-]?serial(?:[ _-]?number)?|dea[ _-]?number|iban|card[ _-]?number"
 )
 _ID = lazy(
-    rf"(?i)(?<![A-Za-z])\w{{0,40}}?(?:{_ID_KEYS}){_SEP}((?=[A-Za-z0-9-]{{0,12}}\d)(?-i:[A-Z0-9])[A-Za-z0-9-]{{3,30}}(?: \d{{2,4}}){{0,3}})(?![\w(\[]|\.\w)"
+    rf"(?i)(?:{_ID_KEYS}){_SEP}((?=[A-Za-z0-9-]{{0,12}}\d)(?-i:[A-Z0-9])[A-Za-z0-9-]{{3,30}}(?: \d{{2,4}}){{0,3}})(?![\w(\[]|\.\w)"
 )
 _PHONE_NAMED = lazy(
     rf"(?i)(?:phone|mobile|cell|fax|telephone|tel)(?:[ _-]?(?:number|no))?{_SEP}(\+?[\d(][\d .()-]{{5,18}}\d)"
@@ -81,10 +84,10 @@ _NAME_KEYS = (
     r"guarantor(?:[ _-]?name)?|beneficiary[ _-]?name|next[ _-]?of[ _-]?kin|emergency[ _-]?contact(?:[ _-]?name)?|family|given"
 )
 _NAMED = lazy(
-    rf"""(?i)(?<![A-Za-z])\w{{0,30}}?({_NAME_KEYS})["'`]?\]?\s{{0,4}}(?::=|=>|==|=|:|,|\()\s{{0,4}}\[?[bruf]{{0,2}}(["'`])({_NAME}|[^"'`\n]{{1,10}}, ?[^"'`\n]{{1,30}})\2"""
+    rf"""(?i)({_NAME_KEYS})["'`]?\]?\s{{0,4}}(?::=|=>|==|=|:|,|\()\s{{0,4}}\[?[bruf]{{0,2}}(["'`])({_NAME}|[^"'`\n]{{1,10}}, ?[^"'`\n]{{1,30}})\2"""
 )
 _NAMED_BARE = lazy(
-    rf"(?i)^[\s-]*(?:\w{{0,30}}?)({_NAME_KEYS})\s{{0,4}}:\s{{1,4}}({_NAME})\s*$|<(?:\w+:)?({_NAME_KEYS})[^<>\n]{{0,60}}>({_NAME})<"
+    rf"(?i)^[\s#/*>-]{{0,60}}(?:\w{{0,30}}?)({_NAME_KEYS})\s{{0,4}}:\s{{1,4}}({_NAME})\s*$|<(?:\w+:)?({_NAME_KEYS})[^<>\n]{{0,60}}>({_NAME})<"
 )
 _NAME_PAIR = lazy(
     r"""(?<![A-Za-z])[Nn]ame["'`]?\]?\s{0,4}(?::=|=>|==|=|:|,|\()\s{0,4}[bruf]{0,2}(["'`])([A-Z][\w'\u2019-]{1,30}(?: [A-Z][\w.'\u2019-]{0,30}){1,3})\1"""
@@ -96,12 +99,12 @@ _TITLED = lazy(
     r"(?<![A-Za-z])(?:[Pp]atient|Mr|Mrs|Ms|Dr)\.? ([A-Z][A-Za-zÀ-ÿ'\u2019-]{1,30}(?: [A-Z][A-Za-zÀ-ÿ'\u2019-]{0,30}){1,2})"
 )
 _CELL_NAME = lazy(
-    r"(?:(?<=^)|(?<=[,;\t|]))\s?([A-Z][A-Za-zÀ-ÿ'\u2019-]{1,30}(?: [A-Z][A-Za-zÀ-ÿ'\u2019-]{1,30}){0,2})\s?(?=[,;\t|]|$)"
+    r"(?:^[\s#/*>;-]{0,60}|(?<=[,;\t|]))\s?([A-Z][A-Za-zÀ-ÿ'\u2019-]{1,30}(?: [A-Z][A-Za-zÀ-ÿ'\u2019-]{1,30}){0,2})\s?(?=[,;\t|]|$)"
 )
 _HL7_NAME = lazy(r"(?<=\|)([A-Z][A-Za-z'-]{1,30}\^[A-Z][A-Za-z'-]{1,30}(?:\^[A-Za-z.]{0,20}){0,3})")
 _HL7_DATE = lazy(r"(?<=\|)((?:18|19|20)\d{6})(?=\|)")
 _NOT_ADDRESS = lazy(r"(?i)^(?:\w+://|[\d.:]+$|0x)")
-_ID_WORD = lazy(rf"(?i)(?<![A-Za-z])\w{{0,40}}?(?:{_ID_KEYS})")
+_ID_WORD = lazy(rf"(?i)(?:{_ID_KEYS})")
 _QUOTED_NUMBER = lazy(r"""(["'`])([A-Za-z]{0,4}-?\d[\d -]{3,20}\d)\1""")
 _LONG_NUMBER = lazy(r"""(["'`])(\d{9,12})\1""")
 _PERSON_WORD = lazy(r"(?i)patient|person|member|subscriber|beneficiar|guarantor")
