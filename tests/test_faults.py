@@ -107,6 +107,22 @@ def test_a_commit_that_is_killed_at_any_moment_leaves_everything_as_it_was_and_t
     print(f"{KILLS} commits killed, {cut_short} of them before they were done")
 
 
+def test_a_review_that_is_killed_leaves_the_index_file_itself_as_it_was_to_the_byte(gated: Gated) -> None:
+    """Without git around it, which rewrites its index before it runs a hook."""
+    dice = random.Random(3)
+    gated.stage({"a.py": "good\n"})
+    gated.write({"b.py": "unstaged\n"})
+    git_dir = gated.path / ".git"
+    index = (git_dir / "index").read_bytes()
+    others = {str(path) for path in git_dir.iterdir()}
+    for number in range(KILLS):
+        moment = dice.random() * 0.8
+        end_at([str(git_dir / "hooks/pre-commit")], gated.path, moment)
+        assert (git_dir / "index").read_bytes() == index, number
+        assert {str(path) for path in git_dir.iterdir()} - others <= {str(git_dir / "agentreview")}, "no lock is left"
+    assert gated.commit() == (0, "")
+
+
 @pytest.mark.skipif(not SCRIPT.exists(), reason="the command is not installed here")
 def test_a_review_with_all_policies_that_is_killed_is_no_different(repo: Any) -> None:
     dice = random.Random(7)

@@ -196,3 +196,12 @@ def test_the_doctor_finds_a_section_that_does_not_run(repo: Any, tool: tuple[str
     repo.stage({"a": "good\n"})
     assert os.access(repo.path / ".git/hooks/pre-commit", os.X_OK)
     assert commit(repo)[0] == 1
+
+
+def test_a_git_that_can_is_offered_it(repo: Any, tool: tuple[str, Path], new_git: None, tmp_path: Path) -> None:
+    assert any(line.endswith("whatever core.hooksPath says: --config") for line in put(repo, tool).lines)
+    repo.git("config", "core.hooksPath", str(tmp_path / "shared"))
+    with pytest.raises(UsageError) as caught:
+        put(repo, tool)
+    assert caught.value.fix.endswith("agentreview install --config")
+    assert put(repo, tool, config=True).done

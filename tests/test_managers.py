@@ -266,7 +266,7 @@ def test_a_new_worktree_has_no_husky_until_it_is_run_there_and_the_doctor_says_s
     assert code == 0, output
     check = managed.doctor()["worktree linked"]
     assert (check.status, check.fix) == ("fail", "run there: npx husky")
-    shutil.copytree(managed.path / ".husky/_", linked / ".husky/_")  # what npx husky does; it refuses a linked worktree
+    put_husky(managed, husky, linked)
     assert managed.doctor()["worktree linked"].status == "ok"
     assert managed.commit("BAD again\n", linked)[0] == 1
 
@@ -302,6 +302,27 @@ def test_a_variable_that_makes_a_manager_skip_it_is_found(
     assert managed.doctor()["environment"].fix == f"run: unset {variable}"
     monkeypatch.setenv(variable, "other")
     assert "environment" not in managed.doctor()
+
+
+@pytest.mark.parametrize("tool", ["pre-commit", "prek"])
+def test_a_stage_that_the_managers_configuration_leaves_out_is_named(managed: Managed, tool: str) -> None:
+    managed.repo.write({".pre-commit-config.yaml": ""})
+    entry = detect(managed.path)[0].entry
+    head, _, hooks = entry.partition("\n\nand below")
+    local = hooks.partition("which runs the agentreview on the PATH,\n\n")[2].partition("\n\nor this")[0]
+    text = f"{head.partition(chr(10))[2]}\n\nrepos:\n{local}\n"
+    managed.repo.write({".pre-commit-config.yaml": text})
+    if tool == "prek":
+        assert managed.run("prek", "install")[0] == 0
+    report = managed.install()
+    assert (report.done, report.front_end) == (True, tool), report.lines
+    managed.repo.write({".pre-commit-config.yaml": re.sub(r"stages: .*", "stages: [pre-commit]", text)})
+    report = managed.install()
+    assert not report.done
+    assert "does not run agentreview for pre-merge-commit, prepare-commit-msg, pre-push" in report.lines[-1]
+    checks = managed.doctor()
+    assert checks["hook pre-commit"].status == "ok"
+    assert {checks[f"hook {stage}"].status for stage in STAGES[1:]} == {"warn"}
 
 
 def test_uninstall_leaves_a_managers_hooks_alone(managed: Managed) -> None:

@@ -65,9 +65,28 @@ def runs_stage(front_end: FrontEnd, stage: str) -> bool:
     if front_end.name == "husky":
         return _mentions(front_end.root / front_end.file / stage)
     if front_end.name != "lefthook":
-        return front_end.gated  # pre-commit and prek are told the stages when they install
+        return front_end.gated and stage in _stages(front_end.root / front_end.file)
     text = _read(front_end.root / front_end.file).decode("utf-8", "replace")
     return re.search(rf"^[^#\n]*\bagentreview hook {stage}\b", text, re.MULTILINE) is not None
+
+
+def _stages(file: Path) -> tuple[str, ...]:
+    """Return the stages for which a configuration of pre-commit has the hook run; all, where that is not to be read.
+
+    Without ``stages`` the hook's own manifest decides, or ``default_stages``; pre-commit and prek read more forms.
+    """
+    import yaml
+
+    if file.suffix == ".toml":
+        return STAGES
+    try:
+        config = yaml.load(_read(file), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - safe ones
+        hooks = [hook for repo in config["repos"] for hook in repo.get("hooks", ())]
+        (ours, *_) = (hook for hook in hooks if "agentreview" in f"{hook.get('id')} {hook.get('entry')}")
+        named = ours.get("stages") or config.get("default_stages") or STAGES
+        return tuple(str(stage) for stage in named)
+    except (yaml.YAMLError, UnicodeDecodeError, TypeError, KeyError, ValueError, AttributeError, RecursionError):
+        return STAGES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -92,6 +92,8 @@ def install(
         lines += _take_out(Path(repo.hooks_dir))
     else:
         lines += _take_out_of_configuration(repo)
+        if hookconfig.understood(repo):
+            notes += ("this git can also take them from its configuration, whatever core.hooksPath says: --config",)
     lines += [f"the hooks run {command}", *notes]
     return InstallReport(done=True, front_end="config" if config else "native", hooks_dir=hooks_dir, lines=tuple(lines))
 
@@ -275,20 +277,22 @@ def _refuse_foreign_directory(repo: Repository) -> None:
     hooks_dir = Path(os.path.realpath(repo.hooks_dir))
     if hooks_dir.is_relative_to(os.path.realpath(repo.common_dir)):
         return
+    apart = " - or have git take them from its configuration: agentreview install --config"
+    apart = apart if hookconfig.understood(repo) else ""
     if scope not in {"local", "worktree"}:
         raise UsageError(
             f"{where} sends the hooks of all repositories to one directory",
             fix=f"Give this repository its own hooks: {OWN_HOOKS} - or add to each of the shared hooks, for example"
-            f' {hooks_dir}/pre-commit: agentreview hook pre-commit "$@" - or write there with --force',
+            f' {hooks_dir}/pre-commit: agentreview hook pre-commit "$@" - or write there with --force{apart}',
         )
     if hooks_dir.is_relative_to(os.path.realpath(repo.root)):
         raise UsageError(
             f"{where} is inside the work tree, where hooks are versioned and a branch can change them",
-            fix=f"Let git use its own: {OWN_HOOKS} - or write there with --force",
+            fix=f"Let git use its own: {OWN_HOOKS} - or write there with --force{apart}",
         )
     raise UsageError(
         f"{where} is outside this repository and may serve others",
-        fix=f"Give this repository its own: {OWN_HOOKS} - or write there with --force",
+        fix=f"Give this repository its own: {OWN_HOOKS} - or write there with --force{apart}",
     )
 
 
