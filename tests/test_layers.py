@@ -37,7 +37,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("compute", "history", "housekeeping", "issuing"),
     ("background", "coverage"),
     ("review",),
-    ("ci", "bypass", "pushed", "overview", "everywhere"),
+    ("ci", "bypass", "pushed", "overview", "everywhere", "auditlog"),
     ("install",),
     ("firing",),
     ("hook", "doctor", "init", "demo", "explain", "learn", "evaluation"),

@@ -34,7 +34,8 @@ class Standing(str, Enum):
 class Commit:
     """A commit as a change: ``base`` is the tree of its first parent, or the empty one. ``parent`` is "" for a root.
 
-    ``subject`` is the first paragraph of its message, cut; untrusted, like all of it.
+    ``subject`` is the first paragraph of its message, cut, ``author`` is ``Name <address>``, ``at`` the seconds since 1970
+    that the committer stated; untrusted, like all of it.
     """
 
     oid: str
@@ -42,6 +43,8 @@ class Commit:
     base: str
     tree: str
     subject: str = ""
+    author: str = ""
+    at: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,14 +76,16 @@ def commits(repo: Repository, *span: str) -> tuple[Commit, ...]:
         return ()
     headers = git.run(repo, "cat-file", "--batch", stdin="\n".join((*oids, "")).encode())
     found = [(oid, *_header(block)) for oid, block in zip(oids, _objects(headers, oids), strict=True)]
-    trees = {oid: tree for oid, tree, _, _ in found}
-    outside = [parent for _, _, parent, _ in found if parent and parent not in trees]
+    trees = {oid: tree for oid, tree, *_ in found}
+    outside = [parent for _, _, parent, *_ in found if parent and parent not in trees]
     trees.update(_trees(repo, dict.fromkeys(outside)))
-    empty = empty_tree(repo) if any(not parent for _, _, parent, _ in found) else ""
+    empty = empty_tree(repo) if any(not parent for _, _, parent, *_ in found) else ""
     return tuple(
-        Commit(oid=oid, parent=parent, base=trees[parent] if parent else empty, tree=tree, subject=subject)
-        for oid, tree, parent, subject in found
-    )
+        Commit(
+            oid=oid, parent=parent, base=trees[parent] if parent else empty, tree=tree, subject=subject, author=author, at=at
+        )
+        for oid, tree, parent, subject, author, at in found
+    )  # fmt: skip
 
 
 def _objects(out: bytes, oids: Sequence[str]) -> list[bytes]:
@@ -95,13 +100,16 @@ def _objects(out: bytes, oids: Sequence[str]) -> list[bytes]:
     return blocks
 
 
-def _header(commit: bytes) -> tuple[str, str, str]:
-    """Return tree, first parent and subject of a commit object, as it is: a shallow clone's rev-list calls it a root."""
+def _header(commit: bytes) -> tuple[str, str, str, str, int]:
+    """Return tree, first parent, subject, author and time of a commit object as it is: a shallow clone's rev-list calls it a root."""
     header, _, message = commit.partition(b"\n\n")
     lines = text(header).split("\n")
     tree = next(line[5:] for line in lines if line.startswith("tree "))
     subject = text(message.lstrip(b"\n")[: 4 * SUBJECT]).partition("\n\n")[0].rstrip("\n").replace("\n", " ")
-    return tree, next((line[7:] for line in lines if line.startswith("parent ")), ""), subject[:SUBJECT]
+    parent = next((line[7:] for line in lines if line.startswith("parent ")), "")
+    author = next((line[7:].rpartition("> ")[0] + ">" for line in lines if line.startswith("author ")), "")
+    stated = next((line.rpartition("> ")[2].partition(" ")[0] for line in lines if line.startswith("committer ")), "")
+    return tree, parent, subject[:SUBJECT], author, int(stated) if stated.isdecimal() and len(stated) < 12 else 0
 
 
 def _trees(repo: Repository, wanted: Iterable[str]) -> dict[str, str]:

@@ -250,7 +250,10 @@ class Outcome(str, Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentRun:
-    """One agent's run over the snapshot. ``reason`` is set unless it completed."""
+    """One agent's run over the snapshot. ``reason`` is set unless it completed.
+
+    ``model`` is the id of the model that a reviewer asks, ``prompt`` the digest of what its requests have in common.
+    """
 
     agent: str
     digest: str
@@ -260,6 +263,8 @@ class AgentRun:
     cached: bool = False
     seconds: float = 0.0
     rules: tuple[str, ...] = ()
+    model: str = ""
+    prompt: str = ""
 
 
 class Cover(str, Enum):

@@ -202,9 +202,9 @@ def _agent(run: AgentRun) -> dict[str, Any]:
     return {
         "agent": run.agent,
         "digest": run.digest,
-        "model": None,  # what a model reviewer adds: the model's id and the digest of the prompt
+        "model": run.model or None,
         "outcome": run.outcome.value,
-        "prompt": None,
+        "prompt": run.prompt or None,
         "reason": run.reason,
         "required": run.required,
         "rules": list(run.rules),

@@ -265,6 +265,8 @@ _SHAPES: dict[type, dict[str, Read]] = {
         "cached": _flag,
         "seconds": _seconds,
         "rules": _texts,
+        "model": _text,
+        "prompt": _text,
     },
     Skipped: {"path": _text, "reason": _text, "detail": _text},
     Rule: {

@@ -229,6 +229,8 @@ def _run(work: Work, config: Config, asked: Asked) -> AgentRun:
         cached=bool(work.packets) and not work.seconds and not reasons,
         seconds=round(work.seconds, 3),
         rules=tuple(sorted(work.rules)),
+        model=work.model,
+        prompt="" if work.reader is None else digest([prompts.VERSION, [block.text for block in work.reader.system]]),
     )
 
 
