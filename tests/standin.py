@@ -48,7 +48,7 @@ def finding(path):
         excerpt="", fix="",
     )
 
-def judge_index(repo, reviewer=None, amend=False):
+def judge_index(repo, reviewer=None, amend=False, tell=None):
     base, tree = (snapshot.parent_tree if amend else snapshot.base_tree)(repo), snapshot.staged_tree(repo)
     if "STANDIN_DURING" in os.environ:
         env = {{k: v for k, v in os.environ.items() if not k.startswith("GIT_") or "_NAME" in k or "_EMAIL" in k}}
