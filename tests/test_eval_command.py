@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -14,7 +15,7 @@ import pytest
 from agentreview.cli import main
 from commandline import COMMAND, agentreview, one_line
 from messages_server import MessagesServer, Received, Reply
-from reviewing import answer, claim, verdicts, where
+from reviewing import answer, claim, suspect, verdicts, where
 
 BEFORE = """\
 from django.contrib.auth.decorators import login_required
@@ -124,6 +125,24 @@ def test_a_right_claim_that_the_second_reader_refutes_is_counted(evaluated, serv
     report = evaluated("--json")
     assert rate(report, "over_refuted") == (1, 1)
     assert rate(report, "recall") == (0, 1)
+
+
+@pytest.mark.parametrize(("verdict", "recall", "refuted"), [("upheld", (1, 1), (0, 1)), ("cleared", (0, 1), (1, 1))])
+def test_a_question_of_a_policy_that_a_reviewer_settles_is_counted(evaluated, cases, server, verdict, recall, refuted):
+    label = {"defects": [{"path": "clinic/views.py", "lines": [9, 9], "rules": ["tenancy.query-scope"]}]}
+    (cases / "bad" / "expected.json").write_text(json.dumps(label))
+
+    def answered(request: Received) -> Reply:
+        text, code = request.asked, "Patient.objects.get("
+        if "verdicts" in json.dumps(request.body["output_config"]):
+            return Reply(json=verdicts(text, "upheld", code))
+        names = re.findall(r"^   (U\d+\.S\d+): tenancy\.query-scope", text, re.M)
+        return Reply(json=answer(text, suspects=[suspect(name, verdict, where(text, code)) for name in names]))
+
+    server.default = answered
+    report = evaluated("--json")
+    assert rate(report, "recall") == recall
+    assert rate(report, "over_refuted") == refuted
 
 
 def test_recorded_answers_give_the_same_scores_without_a_network(evaluated, server, tmp_path):
