@@ -247,3 +247,16 @@ def test_a_file_that_was_too_large_is_new_code_when_it_is_not_any_more():
     long = IMPORTS + UNAUDITED + "# more\n" * 25_000
     found = reviewed(change("clinic/views.py", long, IMPORTS + UNAUDITED))
     assert [c for c in found.claims if not c.existing]
+
+
+def test_a_permission_question_put_to_another_function_is_no_removal_and_a_constant_answer_is():
+    before = (
+        "from django.contrib.auth.models import PermissionsMixin, _user_has_perm\n"
+        "class User(PermissionsMixin):\n"
+        "    def has_perm(self, perm, obj=None):\n"
+        "        return super().has_perm(perm, obj)\n"
+    )
+    rule = "conduct.check-removed"
+    other = before.replace("super().has_perm(perm", "_user_has_perm(self, perm")
+    assert rule not in rules(change("account/models.py", before, other))
+    assert rule in rules(change("account/models.py", before, before.replace("super().has_perm(perm, obj)", "True")))

@@ -92,7 +92,7 @@ _CREATES = frozenset(
 )
 _CREATE = lazy(r"(?:[cC]reate|[iI]nsert|Add|Save)[A-Z]")
 QUESTION = lazy(
-    r"auth(?!or)|authori[sz]e|permi|allow|check|ensure|assert|require|verify|forbid|deny|guard|is_?(?:staff|admin|superuser|owner|member|manager|moderator|authenticated|allowed)|(?:throw|raise|abort|fail)_?(?:if|unless)|^(?:can|may|is_same|has)_?[a-zA-Z]|accessible|visible|_for_user|ForUser",
+    r"auth(?!or)|authori[sz]e|permi|(?:^|_)perms?(?:_|$)|allow|check|ensure|assert|require|verify|forbid|deny|guard|is_?(?:staff|admin|superuser|owner|member|manager|moderator|authenticated|allowed)|(?:throw|raise|abort|fail)_?(?:if|unless)|^(?:can|may|is_same|has)_?[a-zA-Z]|accessible|visible|_for_user|ForUser",
     re.IGNORECASE,
 )
 _HOOK_DECORATORS = frozenset({"before_request", "before_app_request", "middleware"})
