@@ -448,6 +448,14 @@ def test_the_tier_follows_the_facts_and_says_why():
     assert any(kind == "routing" and "fast" in text for kind, text in said)
 
 
+def test_what_was_taken_away_is_read_by_the_deepest_tier_too():
+    said = []
+    guarded = "def rename(tool, user):\n    authorize(user, tool)\n    tool.save()\n"
+    bare = guarded.replace("    authorize(user, tool)\n", "")
+    reading({"tool.py": guarded}, {"tool.py": bare}, Backend(), said=said)
+    assert any(kind == "routing" and "deep" in text and "conduct.check-removed" in text for kind, text in said)
+
+
 def test_a_dry_run_shows_every_request_and_sends_none():
     said, backend = [], Backend()
     reading(OLD, NEW, backend, dry=True, said=said)

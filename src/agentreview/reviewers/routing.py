@@ -29,7 +29,9 @@ _SENSITIVE = {
     "exec": "running commands",
     "csrf-off": "cross-site protection",
 }
-_PACKS = frozenset(("hipaa", "tenancy", "access", "data", "injection", "secrets"))
+_PACKS = frozenset(
+    ("hipaa", "tenancy", "access", "data", "injection", "secrets", "conduct")
+)  # conduct: what was taken away
 
 
 @dataclass(frozen=True, slots=True)

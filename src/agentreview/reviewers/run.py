@@ -143,7 +143,7 @@ def _prepared(
         )
         mine = [p for p in everything if not profile.files or matches(p.path, profile.files)]
         mine.sort(key=lambda p: (-risk(p, told_of), p.path, p.first))
-        chosen_route = route(profile, mine, [f for f in told_of if f.rule in rules])
+        chosen_route = route(profile, mine, [f for f in told_of if f.rule in rules or f.rule.startswith("conduct.")])
         made = [packet(n, p, shown, hops.get(id(p), []), told_of, frozenset(rules)) for n, p in enumerate(mine, 1)]
         model = config.models.tiers[chosen_route.tier].id
         works.append(Work(profile, rules, chosen_route, model, made, {}))
