@@ -596,3 +596,23 @@ def test_of_a_hundred_planted_values_none_is_sent():
     )
     assert "MASKED_" in backend.sent
     assert not [value for value in (*keys, *ssns) if value in backend.sent]
+
+
+def test_a_mistake_in_a_profile_stops_the_change_that_brings_it_and_can_be_corrected():
+    path = ".agents/profiles/x.md"
+    good, broken = "---\nname: x\npolicies: [review.access]\n---\nrole\n", "---\nname: x\ngate: maybe\n---\nrole\n"
+    with pytest.raises(ConfigError, match="gate"):
+        reading({**OLD, path: good}, {**NEW, path: broken}, Backend(), names=("x",))
+    said, _ = reading({**OLD, path: broken}, {**NEW, path: good}, Backend(), names=("x",))
+    assert said.runs[0].outcome is Outcome.COMPLETED
+
+
+def test_a_small_model_gets_smaller_requests_and_asks_for_shorter_answers():
+    many = {f"m{n}.py": f"def f{n}(x):\n" + "".join(f"    x += {k}\n" for k in range(60)) for n in range(30)}
+    small = '[models]\nfast = { id = "small", input = 0.0, output = 0.0, context = 9000, max_output = 1000 }\n'
+    own = {".agents/profiles/x.md": "---\nname: x\ntier: fast\npolicies: [review.access]\n---\nrole\n"}
+    large, tight = Backend(), Backend()
+    reading({**OLD, **own}, {**NEW, **many, **own}, large, names=("x",))
+    reading({**OLD, **own}, {**NEW, **many, **own}, tight, names=("x",), facts=small)
+    assert len(tight.requests) > len(large.requests)
+    assert {r.max_tokens for r in tight.requests} == {1000}

@@ -29,6 +29,8 @@ class Reader:
     model: str
     effort: str
     refute_model: str
+    max_tokens: int
+    refute_max_tokens: int
     system: tuple[Block, ...]
     refute_system: tuple[Block, ...]
     workflow: Workflow | None
@@ -53,7 +55,7 @@ def request_of(reader: Reader, packets: Sequence[Packet]) -> Request:
         system=reader.system,
         messages=(("user", message),),
         schema=answers.REVIEW_SCHEMA,
-        max_tokens=MAX_TOKENS,
+        max_tokens=reader.max_tokens,
         effort=reader.effort or None,
     )
 
@@ -212,7 +214,7 @@ def _refuted(
     message = prompts.refute_message(packets, claims)
     request = Request(
         id=f"{reader.profile.agent}.refute#{digest(message, size=6)[3:]}", model=reader.refute_model, system=reader.refute_system,
-        messages=(("user", message),), schema=answers.REFUTE_SCHEMA, max_tokens=MAX_TOKENS, effort=reader.effort or None,
+        messages=(("user", message),), schema=answers.REFUTE_SCHEMA, max_tokens=reader.refute_max_tokens, effort=reader.effort or None,
     )  # fmt: skip
     given = _ask(backend, request, deadline, result)
     value = _verdicts(given)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from agentreview.canonical import digest
 from agentreview.config import Config, Level
+from agentreview.errors import ConfigError
 from agentreview.globs import matches
 from agentreview.llm import Backend, Failure
 from agentreview.masking import Table, open_table
@@ -19,7 +20,7 @@ from agentreview.policies.load import Catalogue
 from agentreview.records import dataclass, field, replace
 from agentreview.reviewers import conclude, prompts
 from agentreview.reviewers.addressed import RULE, addressed
-from agentreview.reviewers.chain import Reader, place
+from agentreview.reviewers.chain import MAX_TOKENS, Reader, place
 from agentreview.reviewers.context import Context, Material, context
 from agentreview.reviewers.convergence import Answers, unit_key
 from agentreview.reviewers.nearby import Around
@@ -60,10 +61,7 @@ def read(
     ``catalogue`` are all policies where the engine runs only some; ``backend`` is the configured one when not given.
     """
     config = engine.config
-    material = Material(trees, asked.rules or snapshot.base, asked.rules or snapshot.tree)
-    settings = material.settings()
-    known = profiles(settings, material.added)
-    own = workflows(settings)
+    material, settings, known, own = _settings(asked, snapshot, trees)
     workflow = choose(own, asked.workflow, snapshot.branch)
     names = asked.names or config.reviewers.enabled
     where = "--reviewers" if asked.names else "[reviewers] enabled"
@@ -96,6 +94,27 @@ def read(
     notes = (*_notes(who, around, withheld), *_of(workflow, own, snapshot, asked))
     said = _concluded(works, [*findings, *spoken], config, asked, notes)
     return replace(said, block_at=_threshold(workflow, config))
+
+
+def _settings(
+    asked: Asked, snapshot: Snapshot, trees: Trees | None
+) -> tuple[Material, dict[str, bytes], dict[str, Profile], dict[str, Workflow]]:
+    """Return who may review, as it was before the change.
+
+    What the change makes of it is read too, so that a mistake stops the change that brings it; and it is what counts
+    where there was a mistake before, or nobody could correct it. Raises ConfigError.
+    """
+    after = Material(trees, asked.rules or snapshot.tree, asked.rules or snapshot.tree)
+    mended = after.settings()
+    corrected = profiles(mended), workflows(mended)
+    if asked.rules or snapshot.base == snapshot.tree:
+        return after, mended, *corrected
+    before = Material(trees, snapshot.base, snapshot.tree)
+    settings = before.settings()
+    try:
+        return before, settings, profiles(settings, before.added), workflows(settings)
+    except ConfigError:
+        return after, mended, *corrected
 
 
 def _units(changes: Iterable[FileChange], engine: Engine) -> tuple[list[Piece], dict[str, list[str]]]:
@@ -154,6 +173,7 @@ def _ready(works: Sequence[Work], around: Context, workflow: Workflow | None, co
     """Give each reviewer what its requests have in common."""
     shared, second = prompts.shared(around, shown), prompts.refute_system(around, shown)
     threshold = _threshold(workflow, config)
+    second_model = config.models.tiers[config.reviewers.refute_tier]
     for work in works:
         gate = work.profile.gate == "block"
 
@@ -165,7 +185,9 @@ def _ready(works: Sequence[Work], around: Context, workflow: Workflow | None, co
             rules=work.rules,
             model=work.model,
             effort=work.route.effort,
-            refute_model=config.models.tiers[config.reviewers.refute_tier].id,
+            refute_model=second_model.id,
+            max_tokens=min(MAX_TOKENS, config.models.tiers[work.route.tier].max_output),
+            refute_max_tokens=min(MAX_TOKENS, second_model.max_output),
             system=(shared, prompts.role(work.profile, list(work.rules.values()))),
             refute_system=second,
             workflow=workflow,

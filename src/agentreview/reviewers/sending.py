@@ -19,12 +19,13 @@ from agentreview.model import Asked, Rule
 from agentreview.records import dataclass, field
 from agentreview.reviewers.chain import Reader, Result, follow, request_of, told
 from agentreview.reviewers.convergence import Answers, Known
-from agentreview.reviewers.packets import Packet, grouped
+from agentreview.reviewers.packets import Packet, grouped, tokens
 from agentreview.reviewers.profiles import Profile
 from agentreview.reviewers.routing import Route
 from agentreview.reviewers.shown import Shown
 from agentreview.spend import Ledger, Metered, estimate
 
+ROOM = 1_000  # tokens of a request beside what is counted
 GROUP_TOKENS = 24_000  # of packets in one request
 PARALLEL = 16  # requests under way
 GRACE = 1.0  # seconds after a hook's time in which a backend may still say itself what went wrong
@@ -50,6 +51,12 @@ class Work:
     def open(self) -> list[Packet]:
         """Units that nobody answered yet."""
         return [one for one in self.packets if one.id not in self.known]
+
+    def groups(self, config: Config) -> list[list[Packet]]:
+        """Those units in as few requests as are sensible, and as the model has room for."""
+        context = config.models.tiers[self.route.tier].context
+        used = sum(tokens(block.text) for block in self.reader.system) + self.reader.max_tokens if self.reader else 0
+        return grouped(self.open, max(min(GROUP_TOKENS, context - used - ROOM), 1))
 
 
 def configured(asked: Asked, config: Config, worktree: str) -> Backend | Failure:
@@ -122,7 +129,7 @@ def _take(work: Work, group: Sequence[Packet], result: Result, answers: Answers,
 
 def _affordable(work: Work, config: Config) -> list[list[Packet]]:
     """Groups of one reviewer that its budget allows, the riskiest first; what it does not is a failure of its run."""
-    groups = grouped(work.open, GROUP_TOKENS)
+    groups = work.groups(config)
     if not work.profile.budget or work.reader is None:
         return groups
     model = config.models.tiers[work.route.tier]
@@ -146,7 +153,7 @@ def show(works: Sequence[Work], config: Config, say: Told) -> None:
     total, priced = 0.0, True
     for work in works:
         assert work.reader is not None  # noqa: S101 - every reviewer is ready before anything is sent
-        for group in grouped(work.open, GROUP_TOKENS):
+        for group in work.groups(config):
             request = request_of(work.reader, group)
             most = estimate(request, config.models.tiers[work.route.tier])
             total, priced = total + (most.dollars or 0.0), priced and most.dollars is not None
