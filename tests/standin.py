@@ -34,10 +34,10 @@ def judge(repo, base, tree):
     bad = [e.path for e in entries if b"BAD" in there.get(e.new_oid, b"")]
     decision = Decision.BLOCK if bad else Decision.PASS
     version = agentreview.version.engine_version()
-    Store(repo.store_dir, repo.state_dir).save(base, tree, version, decision, b"{{}}")
     verdict = Verdict(decision=decision, base=base, tree=tree, version=version, findings=tuple(map(finding, bad)))
     if base != tree and "STANDIN_NO_RECEIPTS" not in os.environ:
         issue(repo, verdict, entries, {{}})
+    Store(repo.store_dir, repo.state_dir).save(base, tree, version, decision, b"{{}}")
     return verdict
 
 def finding(path):

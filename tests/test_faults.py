@@ -342,3 +342,18 @@ def test_many_worktrees_that_commit_at_once_lose_no_receipt_and_pass_nothing_bad
     assert "BAD" not in gated.git("log", "--all", "-p", "--format=")
     assert gated.git("fsck", "--strict", "--no-dangling").strip() == ""
     print(f"{WORKTREES} worktrees, {COMMITS} commits each: {seconds:.0f} s")
+
+
+def test_a_verdict_is_never_kept_without_its_receipt(repo: Any) -> None:
+    """Else the look-up would let the change pass for good, and nothing would ever say that it was reviewed."""
+    repo.stage(GOOD)
+    receipts, verdicts = repo.path / ".git/agentreview/receipts", repo.path / ".git/agentreview/verdicts"
+    receipts.parent.mkdir()
+    receipts.write_bytes(b"in the way")
+    done = agentreview(cwd=repo.path)
+    assert (done.code, "no receipt of this review could be written" in " ".join(done.out.split())) == (0, True)
+    assert files_below(verdicts) == []
+    receipts.unlink()
+    assert agentreview(cwd=repo.path).code == 0
+    assert len(files_below(verdicts)) == 1
+    assert len(list(everything(open_repository(str(repo.path))))) == 1

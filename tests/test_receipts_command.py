@@ -213,7 +213,7 @@ def test_a_store_that_cannot_be_written_is_said_and_the_verdict_stands(repo: Any
     done = agentreview(cwd=repo.path)
     assert done.code == 0
     assert "no receipt of this review could be written" in " ".join(done.out.split())
-    assert list((repo.path / ".git/agentreview/verdicts").iterdir())
+    assert not (repo.path / ".git/agentreview/verdicts").exists(), "the next run reviews again, and writes one"
 
 
 def test_a_review_by_the_bases_settings_says_so_in_its_receipt(repo: Any) -> None:

@@ -27,6 +27,7 @@ from agentreview.records import dataclass, field
 
 REF = "refs/agentreview/receipts"
 REMOTES = "refs/agentreview/remotes/"
+LOST = "no receipt of this review could be written"
 GATHERED = 256  # new receipts after which a hook puts them onto the ref
 TRIES = 60
 MAX_READ = 64 * 1024 * 1024  # bytes of receipts read from the ref at a time
@@ -78,7 +79,7 @@ def keep(repo: Repository, data: bytes, key: str) -> str | None:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         reason = error.strerror or type(error).__name__
-        return f"no receipt of this review could be written: {reason} ({folder})"
+        return f"{LOST}: {reason} ({folder})"
     if gathered:
         with suppress(IncompleteError):  # the next push does it, or says why not
             publish(repo)

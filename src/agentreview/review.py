@@ -147,6 +147,7 @@ def _judge(
     repo: Repository, reviewer: Reviewer, base: str, tree: str, *, source: str, fresh: bool, progress: Progress | None,
     branch: str | None = None, snapshot: Snapshot | None = None, asked: Asked = HOOK, tell: Told | None = None,
 ) -> Verdict:  # fmt: skip
+    from agentreview.ledger import LOST
     from agentreview.store import Store
     from agentreview.version import engine_version
 
@@ -171,11 +172,13 @@ def _judge(
         if asked.dry:
             return verdict
         if verdict.decision is not Decision.INCOMPLETE:  # what could not be reviewed may be reviewable next time
-            if _lasts(verdict, asked):
-                warning = store.save(base, tree, kept_as, verdict.decision.value, _body(verdict), until=verdict.until)
+            # The receipt first: with a kept verdict alone, the look-up would let this change pass without one for good.
+            judged, verdict = verdict, _receipted(repo, verdict, snapshot, files)
+            lost = any(note.startswith(LOST) for note in verdict.notes)
+            if not lost and _lasts(judged, asked):
+                warning = store.save(base, tree, kept_as, judged.decision.value, _body(judged), until=judged.until)
                 if warning:
                     verdict = replace(verdict, notes=(*verdict.notes, warning))
-            verdict = _receipted(repo, verdict, snapshot, files)
             if tree.startswith("00"):  # one change in 256 pays for tidying up
                 from agentreview.housekeeping import collect
 
