@@ -54,7 +54,9 @@ def ci_command(
     """Review everything a branch adds, from the merge base on, by the rules of what it goes into.
 
     Configuration, approvers and signers are read from the base: a branch cannot loosen its own gate. Waivers that the
-    change adds count only where a listed approver signed the commit.
+    base does not have count only where a listed approver signed the commit. Which commits a gate saw is looked up in
+    the receipts that are here (agentreview receipts fetch brings those of the remote); [ci] require_receipts says what
+    a missing one does.
     """
     from agentreview.ci import shard, subject
     from agentreview.git import open_repository
