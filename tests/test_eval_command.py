@@ -201,12 +201,12 @@ def test_for_people_it_is_a_table(evaluated, server):
 
 
 def test_policies_alone_are_scored_on_their_examples_without_a_key(tmp_path):
-    argv = ("eval", "--policies", "injection.sql", "--reviewers", "none", "--json")
+    argv = ("eval", "--policies", "injection.sql,hipaa.audit-bypass", "--reviewers", "none", "--json")
     done = agentreview(*argv, cwd=tmp_path)
     assert done.code == 0, done.err
     report = json.loads(done.out)
-    count, of = rate(report, "recall")
-    assert count == of > 3
+    count, of = rate(report, "recall_shown")
+    assert count == of > 10
     assert rate(report, "noise")[0] == 0
     assert report["scores"]["requests"] == 0
 

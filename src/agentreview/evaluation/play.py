@@ -28,7 +28,7 @@ from agentreview.llm import Answer, Backend, Failure, Request
 from agentreview.model import REVIEWER, Asked, Finding, Outcome, Snapshot, Status
 from agentreview.modelsettings import known_model
 from agentreview.policies.compare import Engine
-from agentreview.policies.load import load
+from agentreview.policies.load import Catalogue, load
 from agentreview.policies.project import Loaded
 from agentreview.review import read_config
 from agentreview.snapshot import base_tree, staged_tree
@@ -95,12 +95,20 @@ def prepared(cases: Sequence[Case], folder: Path, config: Config) -> Iterator[Re
             limit = max(settings.limits.max_file_bytes, SIZE_LIMIT)
             snapshot = Snapshot(base=base, tree=tree, changes=changes(repo, base, tree, limit=limit))
             trees = GitTrees(repo, engine_version())
-            verdict = review_snapshot(snapshot, settings, trees=trees, loaded=Loaded(load()))
+            verdict = review_snapshot(snapshot, settings, trees=trees, loaded=Loaded(_catalogue(case)))
         except AgentReviewError as error:
             yield Ready(case, failures=(str(error),))
             continue
         broken = tuple(f"{r.agent}: {r.reason}" for r in verdict.runs if r.outcome is Outcome.FAILED)
         yield Ready(case, repo, snapshot, settings, verdict.findings, broken)
+
+
+def _catalogue(case: Case) -> Catalogue:
+    """All policies, or those alone that a case is about: together, one often speaks for another."""
+    whole = load()
+    if not case.about:
+        return whole
+    return replace(whole, policies=tuple(policy for policy in whole.policies if policy.id in case.about))
 
 
 def play(ready: Ready, who: Sequence[str], backend: Backend | Failure, number: int, store: Path) -> Played:
