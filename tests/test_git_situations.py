@@ -21,7 +21,7 @@ from agentreview.snapshot import index_snapshot
 from commandline import COMMAND, one_line
 from standin import make_standin
 from test_git import HOSTILE, NAMES
-from test_hooks import REVIEWED, Gated
+from test_hooks import LEFT, REVIEWED, Gated
 
 
 @pytest.fixture
@@ -447,6 +447,20 @@ def test_reading_all_the_time_never_makes_somebodys_git_add_fail(gated: Gated) -
 
 
 # ---- the copy of the index that the look-up leaves
+
+
+def test_a_commit_that_was_judged_starts_three_small_programs_beside_git(gated: Gated, tmp_path: Path) -> None:
+    shims = tmp_path / "shims"
+    shims.mkdir()
+    for name in ("cp", "cmp", "rm", "mkdir", "date", "ps", "cat", "python3"):
+        (shims / name).write_text(f'#!/bin/sh\necho {name} >>{tmp_path}/started\nexec {shutil.which(name)} "$@"\n')
+        (shims / name).chmod(0o755)
+    gated.stage({"a.py": "good\n"})
+    gated.commit()
+    gated.undo()
+    assert gated.commit(PATH=f"{shims}:{os.environ['PATH']}") == (0, "")
+    assert (tmp_path / "started").read_text().split() == ["cp", "cmp", "rm"]
+    assert sorted(path.name for path in (gated.path / ".git/agentreview").iterdir()) == LEFT
 
 
 def test_an_index_that_was_written_in_place_after_the_look_up_is_seen(gated: Gated) -> None:
