@@ -86,6 +86,7 @@ def test_a_claim_that_stands_blocks_the_commit_with_exit_code_1(clinic, server):
     assert done.code == 1, done
     assert "review.access" in done.out
     assert "clinic/views.py:11" in done.out
+    assert "[blocking, by reviewer:careful]" in done.out
     assert "careful reads 2 units" in done.err
     handle = re.search(r"explain (b2:\w+)", done.out)[1]
     explained = agentreview("explain", handle, cwd=clinic.path)
@@ -287,3 +288,21 @@ def test_an_interruption_keeps_what_has_finished(repo, server):
     assert run(repo, server, "--reviewers", "reviewer,backend").code == 0
     assert len([m for m in server.messages if "You are reviewer" in m.text]) == asked == 1
     assert len([m for m in server.messages if "You are backend" in m.text]) == 2
+
+
+def test_ci_asks_the_reviewers_of_the_base_and_not_those_of_the_branch(clinic, server):
+    clinic.git("reset", "-q", "--hard")
+    clinic.git("checkout", "-q", "-b", "feature")
+    clinic.commit({"clinic/views.py": VIEW, ".agents/profiles/careful.md": CAREFUL.replace("required: true\n", "")})
+    clinic.commit({"agentreview.toml": "[reviewers]\nenabled = []\n"}, message="nobody reads")
+    server.default = Reply(status=429, error="rate_limit_error", says="slow down", headers=(("retry-after", "0"),))
+    done = agentreview("ci", "--base", "main", cwd=clinic.path, env=server.env)
+    assert "reviewer:careful (required) failed: rate-limited" in done.out, done
+    assert done.code == 1, "the switched-off reviewer is a finding of its own"
+    server.default = Reply(text="unused")
+    server.on("You read carefully", reviewer(claims_all))
+    server.on("second opinion", reviewer(claims_all))
+    done = agentreview("ci", "--base", "main", cwd=clinic.path, env=server.env)
+    assert done.code == 1
+    assert "review.access" in done.out
+    assert "reviewers.enabled no longer lists 'careful'" in done.out

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 
-from agentreview.model import Decision, Finding, Hit, Skipped, Status, Verdict
+from agentreview.model import REVIEWER, Decision, Finding, Hit, Skipped, Status, Verdict
 from agentreview.reporters.summary import (
     BEYOND,
     LOOK_ALIKE,
@@ -159,7 +159,8 @@ def _where(finding: Finding) -> str:
 
 
 def _kind(finding: Finding) -> str:
-    return bucket(finding) + (", suspect" if finding.hit is Hit.SUSPECT else "")
+    by = f", by {escape(finding.agent)}" if finding.agent.startswith(REVIEWER) else ""
+    return bucket(finding) + (", suspect" if finding.hit is Hit.SUSPECT else "") + by
 
 
 def _compact(finding: Finding, handle: str, paint: Paint, width: int) -> Iterator[str]:

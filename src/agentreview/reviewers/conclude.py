@@ -89,7 +89,7 @@ def _finding(
     needs = (reason or NEEDS,) if verdict == "needs_context" else ()
     claim = Claim(
         rule=said.rule, path=piece.path, unit=piece.name, start_line=line, end_line=line, quote=text.strip(), identity=identity,
-        message=" ".join(part for part in (message, said.scenario) if part), hit=Hit.VIOLATION if stands else Hit.SUSPECT, side=side, fix=said.fix,
+        message=f"{message.rstrip('. ')}. {said.scenario}".strip(), hit=Hit.VIOLATION if stands else Hit.SUSPECT, side=side, fix=said.fix,
         evidence=tuple(Evidence(path=e.place.path, line=e.place.line, shows=e.said, quote=e.place.text.strip()[:300]) for e in said.evidence),
         needs=needs,
     )  # fmt: skip

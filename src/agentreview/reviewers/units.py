@@ -170,6 +170,8 @@ def _touched(version: Version | None, lines: Sequence[int]) -> dict[tuple[str, s
     if version is None:
         return out
     for line in lines:
+        if version.analysis is not None and not version.lines[line - 1].strip():
+            continue  # a blank line between two functions is nobody's
         unit = owner(version.analysis, line) if version.analysis is not None else None
         name = unit.qualname if unit is not None and unit.kind != "module" else ""
         kind = "lines" if unit is None else unit.kind
@@ -206,7 +208,7 @@ def _spans(version: Version | None, unit: Unit | None, kind: str, lines: Sequenc
         head = (unit.line, min(max(unit.header_line, unit.line) + 2, (min(inner) - 1) if inner else unit.end_line))
         near = clusters(lines, 4, unit.line, min(unit.end_line, last))
         return merged([(head[0], max(head)), *near]), near
-    near = clusters(lines, AROUND if kind == "lines" else 4, 1, last)
+    near = clusters(lines, AROUND if kind == "lines" else 2, 1, last)
     return near, near
 
 
