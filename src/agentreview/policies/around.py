@@ -56,17 +56,27 @@ class Around:
         self._by_blob: dict[tuple[str, str], Summary | None] = {}
         self._summarise = summarise or in_process
 
+    def open(self, sides: Iterable[int], engine: Engine) -> None:
+        """List trees (0 before, 1 after) before anything is asked: most code names other files, and that saves a round."""
+        for side in sides:
+            self._list(side)
+        engine.nearby = (Nearby(self.paths[0], self.summaries[0]), Nearby(self.paths[1], self.summaries[1]))
+
+    def _list(self, side: int) -> bool:
+        if self.blobs[side] is not None:
+            return False
+        listing = self.blobs[side] = self.trees.listing(self.ids[side])
+        self.paths[side] = paths = Paths(listing)
+        settings_in(paths)  # here: what a worker finds out ends with it
+        return True
+
     def provide(self, results: Iterable[FileResult], engine: Engine) -> bool:
         """Read what these results ask for. False when nothing new was read: asking again would give the same answer."""
         new = False
         missing: dict[tuple[str, str], None] = {}
         asked: list[tuple[int, str, str]] = []
         for side, wants in ((s, w) for r in results for s, w in ((0, r.before), (1, r.after))):
-            if wants.listing and self.blobs[side] is None:
-                listing = self.blobs[side] = self.trees.listing(self.ids[side])
-                self.paths[side] = paths = Paths(listing)
-                settings_in(paths)  # here: what a worker finds out ends with it
-                new = True
+            new |= wants.listing and self._list(side)
             for path in sorted(wants.paths):
                 blobs, held = self.blobs[side] or {}, self.summaries[side]
                 if path not in held and len(held) < MAX_FILES:

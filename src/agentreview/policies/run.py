@@ -18,6 +18,7 @@ from agentreview.policies.paths import path_classes
 from agentreview.policies.project import policy_id
 from agentreview.policies.removed import Removal, asked_less
 from agentreview.records import dataclass
+from agentreview.syntax.parse import language_of
 
 if TYPE_CHECKING:
     from agentreview.policies.around import Around
@@ -54,6 +55,9 @@ def review_changes(
     excluded = [c for c in changes if matches(c.path, engine.config.exclude)]
     reviewed = [c for c in changes if not matches(c.path, engine.config.exclude)]
     engine.nearby = (Nearby(None, {}), Nearby(None, {})) if look is not None else None
+    around = look() if look is not None and (sides := _sides(reviewed)) else None
+    if around is not None:
+        around.open(sides, engine)
     ahead: list[tuple[Claim, ...]] = []
     across = _across(changes, excluded, engine)
 
@@ -62,7 +66,6 @@ def review_changes(
         return bool(one)
 
     results = runner(reviewed, engine, step)  # the workers read the files, and this process does not wait for them
-    around: Around | None = None
     for _ in range(_ROUNDS if look is not None else 0):
         asking = [n for n, result in enumerate(results) if result.before or result.after]
         if asking and around is None and look is not None:
@@ -89,6 +92,14 @@ def review_changes(
     skipped.extend(r.skipped for r in results if r.skipped is not None)
     failed = tuple((r.path, r.failed) for r in results if r.failed)
     return Reviewed(tuple(claims), tuple(skipped), failed, sum(r.reviewed for r in results))
+
+
+def _sides(changes: Sequence[FileChange]) -> list[int]:
+    """Which versions hold code: 0 before, 1 after."""
+    texts = [[(c.old_path or c.path, c.before) for c in changes], [(c.path, c.after) for c in changes]]
+    return [
+        n for n, side in enumerate(texts) if any(text is not None and language_of(path, text) for path, text in side)
+    ]
 
 
 def _across(
