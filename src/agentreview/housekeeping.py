@@ -17,7 +17,7 @@ from pathlib import Path
 from .errors import AgentReviewError
 from .git import Repository
 
-CACHES = ("verdicts", "summaries", "learn")  # below the store; everything else there is kept
+CACHES = ("verdicts", "summaries", "reviews", "learn")  # below the store; everything else there is kept
 MAX_AGE_DAYS = 90
 MAX_BYTES = 256 * 1024 * 1024
 ABANDONED_SECONDS = 86_400.0  # temporary files, and copies of an index, that killed processes left
