@@ -19,6 +19,10 @@ FULL_FAULTS = os.environ.get("AGENTREVIEW_FAULTS") == "full"  # tests/test_fault
 OTHER_GIT = os.environ.get("AGENTREVIEW_TEST_GIT")  # the path of another git, to run everything with that
 
 
+# The command is started a thousand times, and may keep its compiled modules.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """No git configuration, identity, locale or colour setting of the machine reaches a test."""
@@ -37,7 +41,8 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
     for name, value in {
         **IDENTITY,
         "HOME": str(home),
-        "XDG_CACHE_HOME": str(home / ".cache"),
+        # The compiled policies are the same for all tests: each would spend a second on making its own.
+        "XDG_CACHE_HOME": str(tmp_path_factory.getbasetemp() / "cache"),
         "LC_ALL": "C.UTF-8",
     }.items():
         monkeypatch.setenv(name, value)

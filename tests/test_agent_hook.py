@@ -20,12 +20,6 @@ from commandline import BAD, GOOD, RULE, Done, agentreview
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.fixture(autouse=True)
-def shared_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Compile the policies once for all of these tests."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "policy-cache"))
-
-
 def pre_tool_use(line: str, cwd: Path) -> dict[str, Any]:
     """The event of Claude Code and Codex."""
     about = {"session_id": "s1", "transcript_path": "/tmp/t.jsonl", "hook_event_name": "PreToolUse", "cwd": str(cwd)}

@@ -24,12 +24,6 @@ BYPASSED = "conduct.review-bypassed"
 DANA = "dana@clinic.example"
 
 
-@pytest.fixture(autouse=True)
-def shared_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Compile the policies once for this file's processes."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
-
-
 @pytest.fixture
 def gated(repo: Any, tmp_path: Path) -> Any:
     """A clinic on main, its approver's key, hooks, and a branch."""

@@ -25,12 +25,6 @@ from commandline import BAD, BAD_VIEW, COMMAND, GOOD, HEAD, MODELS, RULE, agentr
 ANSI = "\x1b["
 
 
-@pytest.fixture(autouse=True)
-def shared_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Compile the policies once for all of these tests."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "policy-cache"))
-
-
 @pytest.fixture
 def bad(repo: Any) -> Any:
     """A repository with a bad change staged."""

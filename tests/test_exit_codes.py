@@ -22,12 +22,6 @@ from commandline import BAD, COMMAND, GOOD, HEAD, RULE, agentreview, one_line
 GIT = shutil.which("git") or "git"
 
 
-@pytest.fixture(autouse=True)
-def shared_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Compile the policies once for all of these tests."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "policy-cache"))
-
-
 @pytest.fixture
 def bad(repo: Any) -> Any:
     """A repository with a commit, and a bad change staged."""

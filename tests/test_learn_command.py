@@ -22,12 +22,6 @@ from test_exit_codes import HURRY, untouched
 SCHEMA = json.loads(resources.files("agentreview").joinpath("schemas/learn-1.schema.json").read_text("utf-8"))
 
 
-@pytest.fixture(autouse=True)
-def shared_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Compile the policies once for all of these tests."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "policy-cache"))
-
-
 @pytest.fixture
 def clinic(repo: Any) -> Any:
     """Prose, a commit that would be blocked, and its fix; something is staged, and something is not."""

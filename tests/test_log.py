@@ -16,12 +16,6 @@ from agentreview.auditlog import Logged, counted
 from commandline import BAD, GOOD, RULE, agentreview, one_line
 
 
-@pytest.fixture(autouse=True)
-def shared_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Compile the policies once for all of these tests."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "policy-cache"))
-
-
 def commit(repo: Any, message: str, *options: str, **env: str) -> int:
     """Commit what is staged, through the hooks."""
     argv = ["git", "commit", "-q", "-m", message, *options]

@@ -14,12 +14,6 @@ from agentreview.overview import Row, summary
 from commandline import BAD, GOOD, RULE, agentreview, one_line
 
 
-@pytest.fixture(autouse=True)
-def shared_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Compile the policies once for all of these tests."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "policy-cache"))
-
-
 def put(place: Path, files: dict[str, str]) -> None:
     """Write and stage files in a worktree."""
     for name, text in files.items():

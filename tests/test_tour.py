@@ -27,12 +27,6 @@ DANA = "dana@clinic.example"
 REF = "refs/agentreview/receipts"
 
 
-@pytest.fixture(autouse=True)
-def shared_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Compile the policies once for this file's processes."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
-
-
 @pytest.fixture
 def clinic(repo: Any, make_repo: Any, tmp_path: Path) -> Any:
     """A clinic whose main branch knows Dana's key, with hooks, a remote, receipts that are signed, and a branch."""

@@ -18,12 +18,6 @@ from commandline import BAD, GOOD, RULE, agentreview, one_line
 REASON = "the gateway records every read"
 
 
-@pytest.fixture(autouse=True)
-def shared_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Compile the policies once for this file's processes."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
-
-
 def report(path: Path, *args: str) -> dict[str, Any]:
     return json.loads(agentreview("--format", "json", *args, cwd=path).out)
 
