@@ -204,7 +204,7 @@ def test_a_store_that_cannot_be_written_costs_time_but_not_the_verdict(bad: Any)
         done = agentreview(cwd=bad.path)
     assert done.code == 1
     assert RULE in done.out
-    assert "the verdict could not be kept" in " ".join(done.out.split())
+    assert "no receipt of this review could be written" in " ".join(done.out.split())
     explained = agentreview("explain", "b2:00000000", cwd=bad.path)
     assert explained.code == 2
     assert "Traceback" not in explained.err

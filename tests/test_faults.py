@@ -254,13 +254,17 @@ def test_damage_to_what_the_whole_tool_keeps_is_made_good_by_the_next_run(repo: 
     assert any("policies-" in path.name for path in kept)
     for path in kept:
         DAMAGES[damage](path)
+    broken = {path: path.read_bytes() for path in kept if "receipts" in path.parts and path.suffix == ".json"}
+    assert broken
     done = agentreview(cwd=repo.path)
     assert (done.code, done.err) == (0, "")
     repo.stage(BAD)
     done = agentreview(cwd=repo.path)
     assert (done.code, RULE in done.out) == (1, True)
     verified = agentreview("receipts", "verify", cwd=repo.path)
-    assert (verified.code, "Traceback" in verified.err) == (1, False), "the damaged one is named"
+    # One that was written anew within the same second has the same name, and is whole again.
+    left = any(path.exists() and path.read_bytes() == data for path, data in broken.items())
+    assert (verified.code, "Traceback" in verified.err) == (int(left), False), "the damaged one is named"
 
 
 # ---- clocks and versions

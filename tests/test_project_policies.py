@@ -299,10 +299,17 @@ def test_a_runaway_pattern_is_not_checked_and_never_clean(repo):
 # ---- what is kept
 
 
+@pytest.fixture
+def own_cache(monkeypatch, tmp_path):
+    """A cache that no other test fills."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
 def kept() -> list[Path]:
     return sorted(cache_dir().glob("project-*.json"))
 
 
+@pytest.mark.usefixtures("own_cache")
 def test_examples_run_once_for_each_content(repo):
     repo.stage({FILE: POLICY, **CODE})
     assert review(repo) == BLOCKED
@@ -316,6 +323,7 @@ def test_examples_run_once_for_each_content(repo):
     assert len(kept()) == 2
 
 
+@pytest.mark.usefixtures("own_cache")
 def test_a_kept_form_that_does_not_read_is_made_again(repo):
     repo.stage({FILE: POLICY, **CODE})
     review(repo)
@@ -325,6 +333,7 @@ def test_a_kept_form_that_does_not_read_is_made_again(repo):
         assert review(repo, "--fresh") == BLOCKED
 
 
+@pytest.mark.usefixtures("own_cache")
 def test_nothing_is_kept_and_no_yaml_is_read_for_a_project_without_policies(repo):
     """The hook path stays what it was."""
     repo.stage({"app/level.py": "x = 1\n", "agentreview.toml": 'block_at = "high"\n'})
