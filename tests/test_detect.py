@@ -456,9 +456,9 @@ def test_files_are_read_in_batches_and_only_candidates() -> None:
      "class A(models.Model):\n" + "    a" * 9000],
 )  # fmt: skip
 def test_long_hostile_lines_take_no_time(line: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     run({"a.py": (line + "\n") * 3, "b.ts": line, "c.prisma": line, "d.sql": line, "package.json": line})
-    assert time.perf_counter() - started < 3
+    assert time.process_time() - started < 10
 
 
 @given(st.binary(max_size=300))
