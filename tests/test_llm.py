@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
-import textwrap
-import threading
 import time
 from dataclasses import replace
 
@@ -20,12 +17,10 @@ from agentreview.llm import (
     REASONS,
     Answer,
     Block,
-    Event,
     Failure,
     Request,
     Sdk,
     Usage,
-    ask_all,
     backend,
     destination,
     failed,
@@ -269,83 +264,12 @@ def test_who_would_be_asked_is_named_without_a_password():
     assert destination({"ANTHROPIC_BASE_URL": "http://[bad"}, Models()).startswith("an address that is none")
 
 
-def test_all_are_asked_at_the_same_time(server):
-    """Each answer waits until all six have asked: one after the other, none of them would ever be answered."""
-    together = threading.Barrier(6)
-
-    def wait(_):
-        together.wait(timeout=20)
-        return Reply("ok")
-
-    server.script(*[wait] * 6)
-    events: list[Event] = []
-    requests = [replace(REQUEST, id=f"agent-{number}") for number in range(6)]
-    found = ask_all(backend(server.env, Models()), requests, time.monotonic() + 30, events.append)
-    assert list(map(type, found.values())) == [Answer] * 6
-    assert set(found) == {request.id for request in requests}
-    assert server.most_together == 6
-    assert [event.id for event in events if event.kind == "started"] == [request.id for request in requests]
-    assert {event.id for event in events if event.outcome} == set(found)
-
-
-def test_one_that_fails_leaves_the_others_alone(server):
-    server.on("break it", Reply(stop_reason="refusal"))
-    requests = [REQUEST, replace(REQUEST, id="two", messages=(("user", "break it"),))]
-    found = ask_all(backend(server.env, Models()), requests, None)
-    assert isinstance(found["one"], Answer)
-    assert failure(found["two"]).reason == "refused"
-
-
 def test_a_server_that_only_sends_pings_cannot_hold_the_review_up(server):
     ask(server)
-    server.script(Reply("never", pings=400, drip=0.05), Reply("quick"))
-    requests = [replace(REQUEST, id=name) for name in ("slow", "quick")]
+    server.script(Reply("never", pings=400, drip=0.05))
     began = time.monotonic()
-    found = ask_all(backend(server.env, Models()), requests, time.monotonic() + 5)
+    assert failure(ask(server, within=5)).reason == "timeout"
     assert time.monotonic() - began < 15
-    assert sorted(type(one).__name__ for one in found.values()) == ["Answer", "Failure"]
-    assert [one.reason for one in found.values() if isinstance(one, Failure)] == ["timeout"]
-
-
-def test_nothing_to_ask_is_answered_at_once(server):
-    assert ask_all(backend(server.env, Models()), [], None) == {}
-
-
-def test_interrupting_keeps_what_finished(server, tmp_path):
-    """In a process of its own, with a real Ctrl-C once the quick answer is there."""
-    server.on("slowly", Reply(seconds=60))
-    script = textwrap.dedent(
-        """
-        import os
-        from agentreview.llm import Block, Request, ask_all, backend
-        from agentreview.modelsettings import Models
-
-        def show(event):
-            if event.kind == "finished":
-                print(event.id, getattr(event.outcome, "reason", "answered"), flush=True)
-
-        requests = [Request(name, "m", (), (("user", name),)) for name in ("quickly", "slowly")]
-        found = ask_all(backend(os.environ, Models()), requests, None, show)
-        print(sorted((name, getattr(one, "reason", one)) for name, one in found.items())[1])
-        """
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", script], env={**os.environ, **server.env}, stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout.readline() == "quickly answered\n"
-    process.send_signal(signal.SIGINT)
-    rest, _ = process.communicate(timeout=20)
-    assert rest == "slowly interrupted\n('slowly', 'interrupted')\n"
-    assert process.returncode == 0
-
-
-def test_a_bug_in_a_backend_is_not_taken_for_an_answer():
-    class Broken:
-        def ask(self, request, deadline):
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        ask_all(Broken(), [REQUEST], None)
 
 
 def test_the_sdk_is_imported_when_the_first_request_is_sent(server):

@@ -9,6 +9,7 @@ import pytest
 from agentreview.errors import ConfigError, UsageError
 from agentreview.llm import Failure
 from agentreview.model import Confidence, Hit, Outcome
+from agentreview.reviewers.profiles import profiles
 from reviewing import VIEWS, Backend, answer, cited, claim, reading, rows, suspect, verdicts, where
 
 MODELS = """\
@@ -476,6 +477,21 @@ def test_large_changes_are_split_by_risk_and_nothing_is_dropped():
     )
     for n in range(40):
         assert f"m{n}.py" in backend.sent
+
+
+def test_a_bug_in_a_backend_is_not_taken_for_an_answer():
+    class Broken:
+        def ask(self, request, deadline):
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        reading(OLD, NEW, Broken())
+
+
+def test_more_profiles_than_anybody_means_are_a_mistake():
+    many = {f".agents/profiles/p{n}.md": b"---\nname: p%d\n---\nRead.\n" % n for n in range(101)}
+    with pytest.raises(ConfigError, match="more than 100 profiles"):
+        profiles(many)
 
 
 def test_reviewers_are_asked_at_the_same_time():

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from .recording import Logged, Recorder, Replayer
 from .sdk import Sdk, backend, destination
-from .together import Event, ask_all
 from .values import NEXT, REASONS, Answer, Backend, Block, Failure, Request, Usage, failed, request_digest
 
 __all__ = [
@@ -17,7 +16,6 @@ __all__ = [
     "Answer",
     "Backend",
     "Block",
-    "Event",
     "Failure",
     "Logged",
     "Recorder",
@@ -25,7 +23,6 @@ __all__ = [
     "Request",
     "Sdk",
     "Usage",
-    "ask_all",
     "backend",
     "destination",
     "failed",

@@ -254,21 +254,33 @@ class Sdk:
     ) -> Answer | Failure | int:
         """Send it once, retries included. An int is the level at which the endpoint may understand it."""
         self._attempt.deadline = deadline
-        stream = None
+        stream = cut = None
+        late = "the answer was not whole when the time was up"
         try:
             with client.messages.stream(**_body(request, level)) as stream:
+                if (
+                    deadline is not None
+                ):  # the SDK swallows pings, so a server that only sends those would be waited for
+                    cut = threading.Timer(max(0.0, deadline - time.monotonic()), stream.close)
+                    cut.daemon = True
+                    cut.start()
                 for _ in stream:
                     if self._stopped.is_set():
                         return failed("interrupted", "interrupted while the answer came", _spent(stream))
                     if deadline is not None and time.monotonic() >= deadline:
-                        return failed("timeout", "the answer was not whole when the time was up", _spent(stream))
+                        return failed("timeout", late, _spent(stream))
                 message = stream.get_final_message()
         except _GivenUpError as given_up:
             return given_up.failure
         except Exception as error:  # noqa: BLE001 - see _failure
+            if cut is not None and deadline is not None and time.monotonic() >= deadline:
+                return failed("timeout", late, _spent(stream))
             if level < 2 and _misunderstood(error):
                 return level + 1
             return self._failure(error, request.model, _spent(stream))
+        finally:
+            if cut is not None:
+                cut.cancel()
         text = "".join(block.text for block in message.content if block.type == "text")
         return _whole(message, text, request, _usage(message.usage), time.monotonic() - begun)
 

@@ -104,11 +104,6 @@ def visible(text: str) -> str:
     return "".join(char if char in "\n\t" or _shows(char) else _escaped(char) for char in text)
 
 
-def new_boundary() -> str:
-    """Return a boundary that text written before now cannot contain."""
-    return f"fence-{os.urandom(12).hex()}"
-
-
 def fenced(text: str, label: str, boundary: str) -> str:
     """Put untrusted text between two lines that it cannot contain. ``label`` says what it is, in our own words."""
     inner = visible(text).replace(boundary, "fence")

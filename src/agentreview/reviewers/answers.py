@@ -9,7 +9,7 @@ from typing import Any
 from agentreview.lazyre import lazy
 from agentreview.records import dataclass
 from agentreview.reviewers.packets import Packet
-from agentreview.reviewers.shown import Place, Shown, line_hash, prove
+from agentreview.reviewers.shown import Place, Shown, prove
 
 MAX_TEXT = 1200  # characters of anything a model says
 MAX_CLAIMS = 60  # of one answer
@@ -306,14 +306,3 @@ def _text(value: str, shown: Shown) -> str:
 
 def _short(value: str) -> str:
     return ascii(value[:40])
-
-
-def cite(place: Place) -> dict[str, Any]:
-    """A proved line as it is kept."""
-    return {
-        "path": place.path,
-        "side": place.side,
-        "line": place.line,
-        "hash": line_hash(place.text),
-        "text": place.text,
-    }

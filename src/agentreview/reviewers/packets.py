@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from agentreview.canonical import digest
 from agentreview.model import Finding
@@ -154,9 +154,3 @@ def grouped(packets: Sequence[Packet], limit: int) -> list[list[Packet]]:
         out[-1].append(one)
         room -= one.tokens
     return out
-
-
-def counts(packets: Iterable[Packet]) -> Mapping[str, int]:
-    """Units and about how many tokens, for a line of progress."""
-    every = list(packets)
-    return {"units": len(every), "tokens": sum(p.tokens for p in every)}

@@ -90,6 +90,10 @@ def profiles(files: Mapping[str, bytes], added: Collection[str] = ()) -> dict[st
             one = replace(one, notes=(*one.notes, f"{path} takes the place of the built-in {one.name}"))
         own[one.name] = path
         out[one.name] = one
+        if len(own) > MAX_PROFILES:
+            raise ConfigError(
+                f"there are more than {MAX_PROFILES} profiles", path=path, fix="Remove those nobody names"
+            )
     return out
 
 

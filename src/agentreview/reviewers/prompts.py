@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from agentreview.canonical import digest
 from agentreview.llm import Block
 from agentreview.masking import fenced
-from agentreview.model import Finding, Rule
+from agentreview.model import Rule
 from agentreview.reviewers.context import Context
 from agentreview.reviewers.packets import Packet
 from agentreview.reviewers.profiles import Profile
@@ -175,8 +175,3 @@ def refute_message(packets: Sequence[Packet], claims: Sequence[tuple[str, Rule, 
     for name, rule, said in claims:
         asked += [f"{name}: {said}", rule_text(rule)]
     return "\n".join(asked)
-
-
-def suspect_text(finding: Finding, reason: str) -> str:
-    """A suspect that a reviewer upheld, as a claim for the second reader."""
-    return f"{finding.rule} at {finding.path}:{finding.start_line}: {finding.message} {reason}".strip()
