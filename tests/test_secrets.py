@@ -105,6 +105,7 @@ def test_each_family_is_found_on_its_line(family):
         'password_field = "password_confirmation"',
         'PASSWORD_HASHERS = "django.contrib.auth.hashers.Argon2PasswordHasher"',
         'token_type = "Bearer"',
+        '# signing_key = "~/.ssh/id_ed25519"      # default: the ssh key that git signs with',
         'secret_name = "prod/database/main"',
         "access_key = settings.AWS_ACCESS_KEY",
         'AWS = "AKIAIOSFODNN7EXAMPLE"',

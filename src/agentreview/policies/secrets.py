@@ -37,7 +37,7 @@ _STAND_IN = lazy(
 )
 _PLACEHOLDER = lazy(
     rf"{_STAND_IN.pattern}|"
-    r"^(?:test|fake|mock|secret|password|token|none|null|undefined|true|false|admin|root|postgres|default)[\w-]{0,12}$|^(.)\1+$|^[-_ .]*[a-z]+(?:[-_ .:/][a-z]+)*[-_ .:]*$|^[A-Z]+(?:_[A-Z]+)*$|^/|^https?://[^:@]*$|^(?:12345|abcdef|qwerty)"
+    r"^(?:test|fake|mock|secret|password|token|none|null|undefined|true|false|admin|root|postgres|default)[\w-]{0,12}$|^(.)\1+$|^[-_ .]*[a-z]+(?:[-_ .:/][a-z]+)*[-_ .:]*$|^[A-Z]+(?:_[A-Z]+)*$|^~?/|^https?://[^:@]*$|^(?:12345|abcdef|qwerty)"
 )
 _CODE_VALUE = lazy(r"^\)[.,;)+]|^[A-Za-z_$][\w$]*(?:\.[\w$]+)+\(?|^[A-Za-z_]\w*\(|^\w+\[")
 _LOCKFILES = lazy(
