@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 WHAT := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench picture index dist lock clean
+.PHONY: help demo test check format bench picture index docs dist lock clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
@@ -40,6 +40,10 @@ picture: $(VENV)/.runtime ## Draw docs/blocked-commit.svg from what the demo pri
 index: $(VENV)/.runtime ## Write docs/policy-index.md from the policies
 	$(BIN)/agentreview policies list --format markdown >docs/policy-index.md
 
+docs: $(VENV)/.dev ## Build the documentation in docs/_build; a warning is an error
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build
+	@echo "docs/_build/index.html"
+
 # The wheel is installed elsewhere, where no checkout can lend it a file that it lacks.
 dist: $(VENV)/.dev ## Build wheel and sdist, and try the wheel on its own
 	rm -rf dist
@@ -64,7 +68,7 @@ lock: ## Renew constraints.txt with the newest versions that fit pyproject.toml
 	@git --no-pager diff --stat -- constraints.txt || true
 
 clean: ## Remove the environment and everything that was built
-	rm -rf $(VENV) dist build bench/out .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) dist build docs/_build bench/out .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # constraints.txt holds for Python 3.11 and newer. pip takes it from the environment, because only then do builds in

@@ -1,0 +1,156 @@
+"""The documentation cannot drift: every command of every page is typed, and the site is built with warnings as errors."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from agentreview.config import load_toml
+from pages import SHELLS, about, blocks, pattern, play
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted(str(path.relative_to(ROOT)) for path in DOCS.rglob("*.md") if "_build" not in path.parts)
+BIN = Path(sys.executable).parent
+
+# How many blocks of a page cannot be played here; each says why. Nothing else is left out.
+NOT_RUN = {
+    "docs/tutorial.md": 1,
+}
+
+CLINIC = {
+    "clinic/models.py": """\
+from django.db import models
+
+
+class Patient(models.Model):
+    org = models.ForeignKey("accounts.Org", on_delete=models.PROTECT)
+    name = models.CharField(max_length=200)
+    mrn = models.CharField(max_length=20)
+
+
+class Invoice(models.Model):
+    org = models.ForeignKey("accounts.Org", on_delete=models.PROTECT)
+    amount = models.DecimalField(max_digits=8, decimal_places=2)
+""",
+    "clinic/audit.py": '''\
+def audit_log(*, actor, action, ids):
+    """Write one line of the audit trail: who did what to which records."""
+    AuditEvent.objects.create(actor=actor, action=action, ids=ids)
+''',
+    "clinic/views.py": """\
+from django.contrib.auth.decorators import permission_required
+from django.http import JsonResponse
+
+from clinic.audit import audit_log
+from clinic.models import Invoice, Patient
+
+
+@permission_required("clinic.view_patient", raise_exception=True)
+def patient_list(request):
+    patients = Patient.objects.filter(org=request.user.org)
+    audit_log(actor=request.user, action="list", ids=[patient.pk for patient in patients])
+    return JsonResponse({"patients": [patient.name for patient in patients]})
+""",
+}
+
+
+def text(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def place(request: Any, make_repo: Any, tmp_path: Path) -> Any:
+    """Return where a page is read: an empty directory, or a clinic's repository with a remote, on a branch of its own."""
+
+    def make(start: str) -> Path:
+        if start == "empty":
+            (tmp_path / "work").mkdir()
+            return tmp_path / "work"
+        assert start == ""
+        repo, origin = make_repo("clinic"), make_repo("origin.git", "--bare")
+        repo.commit(CLINIC, "List the patients")
+        repo.git("remote", "add", "origin", str(origin.path))
+        repo.git("push", "-q", "-u", "origin", "main")
+        repo.git("switch", "-q", "-c", "feature")
+        return repo.path
+
+    return make
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in PAGES if any(b.language in SHELLS for b in blocks(text(name)))])
+def test_every_command_of_a_page_does_what_the_page_shows(name: str, place: Any, tmp_path: Path) -> None:
+    page = text(name)
+    needs = about(page, "needs").removeprefix("git ")
+    if needs:
+        there = subprocess.run(["git", "--version"], capture_output=True, text=True, check=True).stdout
+        if [int(n) for n in re.findall(r"\d+", there)[:2]] < [int(n) for n in needs.split(".")]:
+            pytest.skip(f"needs git {needs}")
+    env = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    assert play(page, place(about(page, "start")), env, tmp_path / "script.sh") == []
+
+
+def test_few_blocks_are_not_played_and_each_says_why() -> None:
+    left_out = {}
+    for name in PAGES:
+        reasons = [block.said["not run"] for block in blocks(text(name)) if "not run" in block.said]
+        assert all(len(reason.split()) > 1 for reason in reasons), name
+        if reasons:
+            left_out[name] = len(reasons)
+    assert left_out == NOT_RUN
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_file_that_a_page_shows_is_well_formed(name: str) -> None:
+    for block in blocks(text(name)):
+        if block.language == "yaml":
+            assert yaml.safe_load(block.text), f"{name}:{block.line}"
+        elif block.language == "toml":
+            assert load_toml(block.text.encode(), f"{name}:{block.line}")
+        elif block.language == "json":
+            assert json.loads(block.text), f"{name}:{block.line}"
+        elif block.language == "python":
+            compile(block.text, f"{name}:{block.line}", "exec")
+
+
+def test_a_page_that_shows_something_else_than_what_is_printed_is_found(tmp_path: Path) -> None:
+    page = "```console\n$ echo one two\none two\n$ printf 'a\\nb\\nc\\n'\na\n...\n$ cd ..\n$ false\n```\n\n```sh\necho x\n```\n"
+    env = dict(os.environ)
+    [ended] = play(page, tmp_path, env, tmp_path / "script")
+    assert "ended with 1, not 0" in ended
+    assert play(page.replace("```console", "<!-- exits 1 -->\n```console"), tmp_path, env, tmp_path / "script") == []
+    [other] = play("```console\n$ echo one\ntwo\n```\n", tmp_path, env, tmp_path / "script")
+    assert "printed\none\n" in other
+    [more] = play("```console\n$ echo one\n```\n", tmp_path, env, tmp_path / "script")
+    assert "printed\none\n" in more
+    [stopped] = play("```sh\necho one\nfalse\necho two\n```\n", tmp_path, env, tmp_path / "script")
+    assert "stopped with 1" in stopped
+    assert pattern("a...c\n...").fullmatch("a b c\nx\ny\n")
+    assert not pattern("a...c").fullmatch("a b c\nx\n")
+
+
+@pytest.mark.slow
+def test_the_site_is_built_without_a_warning_and_every_page_is_in_it(tmp_path: Path) -> None:
+    pytest.importorskip("sphinx")
+    built = tmp_path / "html"
+    argv = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", str(DOCS), str(built)]
+    env = {**os.environ, "http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
+    done = subprocess.run(argv, capture_output=True, text=True, env=env, cwd=tmp_path, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    pages = {str(path.relative_to(built)) for path in built.rglob("*.html")}
+    expected = {name.removeprefix("docs/").removesuffix(".md") + ".html" for name in PAGES}
+    assert expected - pages == set()
+    for page in sorted(expected):
+        shown = (built / page).read_text(encoding="utf-8")
+        assert not re.search(
+            r"""(?:src|href)=["']?(?:https?:)?//(?!www\.w3\.org)[^"'>]*\.(?:js|css|woff2?)""", shown
+        ), page
