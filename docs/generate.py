@@ -23,7 +23,10 @@ import click
 
 import agentreview
 from agentreview.cli import EPILOG, NAME, group
+from agentreview.commands.factrows import BUILT_IN
+from agentreview.config import Config, document
 from agentreview.reporters import REPORTERS
+from agentreview.settings import CONFIRMATION, FACTS, SETTINGS, TABLES, split
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
@@ -144,6 +147,53 @@ def _plain(text: str) -> str:
     return "".join(part if part.startswith("`") else re.sub(r"([\\*_<>\[\]])", r"\\\1", part) for part in parts)
 
 
+# ---- the configuration
+
+
+def configuration() -> str:
+    """Every key with its default, an example and what it means, table by table."""
+    lines: list[str] = []
+    table = "-"
+    facts = [(f"facts.{key}", example, meaning) for key, example, meaning in FACTS]
+    for key, example, meaning in (*SETTINGS, *CONFIRMATION, *facts):
+        section, name = split(key)
+        if section != table:
+            title, words = (f"`[{section}]`", TABLES.get(section, "")) if section else ("At the top", "")
+            lines += ["", f"## {title}", "", *([f"{_plain(words).capitalize()}.", ""] if words else [])]
+            lines += ["| key | type | default | example | what it means |", "|---|---|---|---|---|"]
+            table = section
+        cells = (f"`{name}`", _kind(example), _default(key), f"`{example}`", _plain(meaning))
+        row = " | ".join(cell.replace("|", r"\|") for cell in cells)
+        lines.append(f"| {row} |")
+    return "\n".join([*lines, ""])
+
+
+def _kind(example: str) -> str:
+    value = document(f"key = {example}".encode(), "")["key"]
+    if isinstance(value, list):
+        return f"list of {_kind_of(value[0])}s"
+    return _kind_of(value)
+
+
+def _kind_of(value: object) -> str:
+    return {bool: "boolean", int: "integer", float: "number", str: "string", dict: "table"}[type(value)]
+
+
+def _default(key: str) -> str:
+    """What applies where the key is not set, as TOML; for facts in words."""
+    fact = key.removeprefix("facts.")
+    if fact != key:
+        return _plain(BUILT_IN.get(fact, ""))
+    section, name = split(key)
+    if section == "models" and name != "provider":
+        return f'`"{Config().models.tiers[name].id}"`'
+    if section in ("packs", "policies"):
+        return '`"on"`'
+    holder = getattr(Config(), section) if section else Config()
+    value = getattr(holder, name)
+    return f"`{json.dumps(getattr(value, 'value', value))}`" if value not in ("", ()) else ""
+
+
 # ---- exit codes, formats, schemas
 
 
@@ -225,6 +275,7 @@ def _cell(text: str) -> str:
 
 PARTS: dict[str, Callable[[], str]] = {
     "command line": command_line,
+    "configuration": configuration,
     "exit codes": exit_codes,
     "formats": formats,
     "schemas": schemas,

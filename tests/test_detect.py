@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from agentreview.config import parse_config
 from agentreview.detect import Detection, Found, detect, render
 from agentreview.detect.find import BATCH, TEST_PATHS, _which
-from agentreview.detect.render import FACTS
 from agentreview.facts import CHOICES, Facts
 from agentreview.globs import matches
+from agentreview.settings import FACTS
 
 
 def run(files: dict[str, str | bytes]) -> Detection:

@@ -14,7 +14,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "agentreview"
 # A module may import from the rows above its own, and from its own package. Every module must be in the table.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("lazyre", "records"),
-    ("errors", "canonical", "model", "pool", "version", "globs", "vocabulary", "tomlscan", "callers"),
+    ("errors", "canonical", "model", "pool", "version", "globs", "vocabulary", "tomlscan", "callers", "settings"),
     (
         "git",
         "diff",

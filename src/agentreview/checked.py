@@ -32,6 +32,13 @@ class Reader:
         line = next((lines[full[:end]] for end in range(len(full), -1, -1) if full[:end] in lines), 0)
         raise ConfigError(message, path=self.path, line=line, fix=fix)
 
+    def example(self, key: KeyPath, otherwise: str) -> str:
+        """Word the way out of a value of another type: the key with an example, where there is one."""
+        from .settings import written
+
+        line = written(".".join(part for part in key if isinstance(part, str)))
+        return f"Write it like {line}" if line else otherwise
+
     def table(self, value: Any, key: KeyPath, known: Collection[str], what: str = "key") -> dict[str, Any]:
         """Return the table if it has no keys but the known ones."""
         if not isinstance(value, dict):
@@ -53,7 +60,7 @@ class Reader:
     def string(self, value: Any, key: KeyPath, *, glob: bool = False, empty: bool = False) -> str:
         """Return the value if it is one printable line of bounded length; ``empty`` allows the empty string."""
         if not isinstance(value, str):
-            self.fail(key, f"{dotted(key)} must be a string, not {kind(value)}", "Put it in quotes")
+            self.fail(key, f"{dotted(key)} must be a string, not {kind(value)}", self.example(key, "Put it in quotes"))
         if not value.strip() and not (empty and not value):
             self.fail(key, f"{dotted(key)} is empty", "Fill it in or delete it")
         if len(value) > MAX_STRING:
@@ -82,7 +89,9 @@ class Reader:
     def array(self, value: Any, key: KeyPath, of: str) -> list[Any]:
         """Return the value if it is a list of bounded length."""
         if not isinstance(value, list):
-            self.fail(key, f"{dotted(key)} must be a list of {of}, not {kind(value)}", "Put it in [ ]")
+            self.fail(
+                key, f"{dotted(key)} must be a list of {of}, not {kind(value)}", self.example(key, "Put it in [ ]")
+            )
         if len(value) > MAX_ITEMS:
             self.fail(key, f"{dotted(key)} has {len(value)} items, at most {MAX_ITEMS}", "Shorten it")
         return value
@@ -90,9 +99,8 @@ class Reader:
     def number(self, value: Any, key: KeyPath, low: float, high: float, *, whole: bool) -> Any:
         """Return the value if it is a number (not true or false) from ``low`` to ``high``."""
         if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
-            self.fail(
-                key, f"{dotted(key)} must be a {'whole ' if whole else ''}number, not {kind(value)}", "Correct it"
-            )
+            what = f"{dotted(key)} must be a {'whole ' if whole else ''}number, not {kind(value)}"
+            self.fail(key, what, self.example(key, "Correct it"))
         if not low <= value <= high:
             self.fail(key, f"{dotted(key)} is out of range", f"Use {low} to {high}")
         return value

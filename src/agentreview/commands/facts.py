@@ -69,7 +69,7 @@ def show(*, form: str, verbose: bool, worktree: str | None) -> int:
 
 def _report(config: Config, table: Iterable[Row], policies: Iterable[Standing]) -> dict[str, Any]:
     from agentreview.commands.factrows import BUILT_IN
-    from agentreview.detect.render import MEANINGS
+    from agentreview.settings import MEANINGS
 
     return {
         "schema": "agentreview/facts/1",
@@ -143,8 +143,8 @@ def _open(names: Sequence[str]) -> Iterator[str]:
 
 def _row(config: Config, row: Row, columns: int, *, verbose: bool) -> Iterator[str]:
     from agentreview.commands.factrows import BUILT_IN
-    from agentreview.detect.render import MEANINGS
     from agentreview.reporters.text import escape
+    from agentreview.settings import MEANINGS
 
     name = row.fact.rpartition(".")[2]
     if row.value is not None:

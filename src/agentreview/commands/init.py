@@ -119,7 +119,7 @@ def _compare(repo: Repository, path: str, data: bytes, *, add: bool) -> int:
 
 def _settable(detection: Detection) -> Iterator[str]:
     """Facts that detection has values for, in the order of the file; what is in doubt is only told."""
-    from agentreview.detect.render import FACTS
+    from agentreview.settings import FACTS
 
     for fact, _, _ in FACTS:
         shown = "access.default" if fact == "access.evidence" else fact
