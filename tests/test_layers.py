@@ -33,7 +33,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("syntax", "waiverfile", "spend"),
     ("policies",),
     ("agents", "worker", "anchor", "waivers", "receipts", "reporters", "masking"),
-    ("triage", "console", "approvals", "ledger", "reviewers"),
+    ("triage", "console", "approvals", "ledger", "reviewers", "sides"),
     ("compute", "history", "housekeeping", "issuing"),
     ("background", "coverage"),
     ("review",),

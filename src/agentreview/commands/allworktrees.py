@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from agentreview.everywhere import Reviewed
 
 SCHEMA = "agentreview/worktrees/1"
-FORMATS = ("terminal", "json", "agent")
+FORMATS = ("terminal", "json", "agent", "html")
 
 
 def run_everywhere(
@@ -37,6 +37,8 @@ def run_everywhere(
         wide = width(sys.stdout) if to_stdout else 100
         if target.format == "json":
             text = json.dumps({"schema": SCHEMA, "worktrees": [_json(one) for one in found]}, indent=2) + "\n"
+        elif target.format == "html":
+            text = _page(found)
         else:
             text = _grouped(found, target.format, painted=painted, wide=wide, quiet=quiet, verbose=verbose)
         try:
@@ -58,6 +60,14 @@ def _json(one: Reviewed) -> dict[str, Any]:
     report = to_json(one.verdict) if one.verdict is not None else None
     told = {"path": one.path, "branch": one.branch, "exit_code": one.code}
     return {**told, "error": one.error or None, "left_out": one.left_out or None, "report": report}
+
+
+def _page(found: Sequence[Reviewed]) -> str:
+    from agentreview.reporters.page.report import Part, page
+
+    return page(
+        [Part(path=one.path, branch=one.branch, verdict=one.verdict, error=one.error, left_out=one.left_out) for one in found]
+    )  # fmt: skip
 
 
 def _grouped(found: Sequence[Reviewed], form: str, *, painted: bool, wide: int, quiet: bool, verbose: bool) -> str:

@@ -52,4 +52,5 @@ REPORTERS: dict[str, Render] = {
     "junit": _lazy("junit"),
     "markdown": _lazy("markdown"),
     "agent": _lazy("agent"),
+    "html": _lazy("htmlpage"),
 }

@@ -1,0 +1,136 @@
+"""``agentreview report``: a page for people, of what is reviewed now or of what receipts say of a period."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from agentreview.commands.shared import CONTEXT, emit, worktree_option
+from agentreview.console import say
+from agentreview.errors import AgentReviewError, UsageError
+
+if TYPE_CHECKING:
+    from agentreview.git import Repository
+    from agentreview.model import Verdict
+    from agentreview.reporters.page.chart import Judged
+    from agentreview.reporters.page.findings import Line
+    from agentreview.reporters.page.report import Part
+
+STDOUT = "-"
+
+
+@click.command(
+    "report",
+    context_settings=CONTEXT,
+    short_help="A page for people: findings, or a period for an auditor.",
+    epilog="""\b
+Examples:
+  agentreview report --html report.html                   what is staged here
+  agentreview report --html report.html --all-worktrees   what is staged in every worktree
+  agentreview report --html report.html --range origin/main...HEAD
+
+The page is one file that needs no network. The exit code is that of the review: 0 passed, 1 blocked, 3 incomplete.""",
+)
+@click.option("--html", "file", metavar="FILE", required=True, help="Where the page goes; - is stdout.")
+@click.option("--all-worktrees", "everywhere", is_flag=True, help="What is staged in every worktree, on one page.")
+@click.option("--range", "span", metavar="BASE..HEAD", default="", help="A range instead of what is staged.")
+@click.option("--commit", "commit", metavar="SHA", default="", help="One commit against its first parent.")
+@worktree_option
+def command(*, file: str, everywhere: bool, span: str, commit: str, worktree: str | None) -> int:
+    """Write a page: the decision, every finding with its code before and after, waivers, what nobody looked at, and how
+    verdicts went over time. It is reviewed first, unless the verdict is known.
+    """
+    if sum(map(bool, (everywhere, span, commit))) > 1:
+        raise UsageError("--all-worktrees, --range and --commit exclude each other", fix="Give one of them")
+    if everywhere:
+        return _everywhere(file, worktree)
+    return _one(file, worktree, span, commit)
+
+
+def _one(file: str, worktree: str | None, span: str, commit: str) -> int:
+    from agentreview.git import open_repository
+    from agentreview.model import Asked
+    from agentreview.reporters.page.report import Part, page
+    from agentreview.reporters.summary import EXIT_CODES, decision_line
+    from agentreview.review import judge_commit, judge_index, judge_spec
+
+    repo = open_repository(worktree)
+    asked = Asked(surface="run")
+    if span:
+        verdict = judge_spec(repo, span, asked=asked)
+    elif commit:
+        verdict = judge_commit(repo, commit, asked=asked)
+    else:
+        verdict = judge_index(repo, asked=asked)
+    path = verdict.worktree or repo.root
+    part = Part(path=path, branch=verdict.branch, verdict=verdict, sides=_sides(repo, verdict))
+    _write(file, page([part], _history(repo)))
+    say(decision_line(verdict))
+    return int(EXIT_CODES[verdict.decision])
+
+
+def _everywhere(file: str, worktree: str | None) -> int:
+    from agentreview.everywhere import review_everywhere, worst
+    from agentreview.git import open_repository
+    from agentreview.reporters.page.report import Part, page
+
+    found = list(review_everywhere((), worktree))
+    parts: list[Part] = []
+    history: tuple[Judged, ...] = ()
+    for one in found:
+        sides: dict[str, tuple[Line, ...]] = {}
+        if one.verdict is not None:
+            repo = open_repository(one.path)
+            sides = _sides(repo, one.verdict)
+            history = history or _history(repo)
+        parts.append(
+            Part(path=one.path, branch=one.branch, verdict=one.verdict, error=one.error, left_out=one.left_out, sides=sides)
+        )  # fmt: skip
+    _write(file, page(parts, history))
+    code = worst(found)
+    say(f"{len(found)} worktrees: {_counted(parts)}")
+    return int(code)
+
+
+def _counted(parts: Sequence[Part]) -> str:
+    words = {"block": "blocked", "pass": "passed", "incomplete": "incomplete"}
+    states = [
+        words[part.verdict.decision.value] if part.verdict else "left out" if part.left_out else "not judged"
+        for part in parts
+    ]
+    return ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(sorted(states)))
+
+
+def _sides(repo: Repository, verdict: Verdict) -> dict[str, tuple[Line, ...]]:
+    """Code before and after; where it cannot be read again each finding still has the lines it came with."""
+    from agentreview.sides import both_sides
+
+    try:
+        return both_sides(repo, verdict)
+    except AgentReviewError:
+        return {}
+
+
+def _history(repo: Repository) -> tuple[Judged, ...]:
+    from agentreview.ledger import everything
+    from agentreview.reporters.page.chart import Judged
+
+    found = (one.receipt for one in everything(repo))
+    return tuple(Judged(at=one.at, decision=one.decision) for one in found if one is not None)
+
+
+def _write(file: str, text: str) -> None:
+    if file == STDOUT:
+        emit(text)
+        return
+    try:
+        Path(file).write_bytes(text.encode("utf-8", "backslashreplace"))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(
+            f"the page cannot be written to {file}: {reason}", fix="Name a file in a directory that exists and can be written"
+        ) from error  # fmt: skip
+    say(f"the page is in {file}")
