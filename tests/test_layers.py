@@ -40,9 +40,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("ci", "bypass", "pushed", "overview", "everywhere", "auditlog"),
     ("install",),
     ("firing",),
-    ("hook", "doctor", "init", "demo", "explain", "learn", "evaluation"),
+    ("hook", "doctor", "init", "demo", "explain", "learn", "evaluation", "mcp"),
     ("commands",),
-    ("cli", "watch", "mcp"),
+    ("cli", "watch"),
     ("entry",),
     ("__main__",),
 )
@@ -56,6 +56,10 @@ DOORS = {
     "tomllib": ("config",),
     "ast_grep_py": ("syntax",),
     "anthropic": ("llm",),
+    "mcp": ("mcp",),
+    "mcp_types": ("mcp", "commands"),  # the command only looks whether it is there
+    "pydantic": ("mcp",),
+    "anyio": ("mcp",),
 }
 
 # GitPython's index and diff objects read another index than the commit's and lose changes without an error.

@@ -25,6 +25,7 @@ from agentreview.commands import (
     init,
     learn,
     log,
+    mcp,
     policies,
     receipts,
     report,
@@ -123,6 +124,7 @@ for _command in (
     setup.demo_command,
     setup.hook_command,
     agenthook.command,
+    mcp.command,
 ):
     group.add_command(_command)
 

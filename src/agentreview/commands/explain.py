@@ -26,8 +26,16 @@ WAIVER_ADDED = "conduct.waiver-added"
 
 @click.command("explain", context_settings=CONTEXT, short_help="A finding of the last review in full, or a policy.")
 @click.argument("name", metavar="FINDING|POLICY")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["terminal", "agent"]),
+    default="terminal",
+    show_default=True,
+    help="For people, or for a coding agent: without the ways to accept a finding, which are for people.",
+)
 @worktree_option
-def command(*, name: str, worktree: str | None) -> int:
+def command(*, name: str, form: str, worktree: str | None) -> int:
     """Explain a finding of this worktree's last review, or a policy.
 
     FINDING is the name a report prints (b2:94dcf40b) or the beginning of it, with or without b2:. POLICY is an id such
@@ -47,7 +55,8 @@ def command(*, name: str, worktree: str | None) -> int:
             raise
         raise unknown("policy", name, catalogue.ids(), more=f" (no findings here: {error.message})") from error
     verdict, finding = named_finding(repo, name, sorted(catalogue.ids()))
-    lines = _explained(finding, verdict, find(catalogue, finding.rule), here.config, width(sys.stdout))
+    policy = find(catalogue, finding.rule)
+    lines = _explained(finding, verdict, policy, here.config, width(sys.stdout), accepting=form == "terminal")
     emit("\n".join(lines) + "\n")
     return int(ExitCode.PASS)
 
@@ -83,9 +92,9 @@ def named_finding(repo: Repository, name: str, policies: list[str]) -> tuple[Ver
 
 
 def _explained(
-    finding: Finding, verdict: Verdict, policy: Policy | None, config: Config | None, columns: int
+    finding: Finding, verdict: Verdict, policy: Policy | None, config: Config | None, columns: int, *, accepting: bool
 ) -> Iterator[str]:
-    """Lay a finding out for a terminal: everything that is known about it."""
+    """Lay a finding out: everything that is known about it; with ``accepting``, also how a person accepts it."""
     from agentreview.reporters.summary import bucket, citations, waived_by
     from agentreview.reporters.text import code, escape
 
@@ -119,7 +128,7 @@ def _explained(
     yield from plain(finding.fix, columns, "  ")
     yield ""
     yield "What would settle it"
-    for sentence in _settling(finding, policy, config):
+    for sentence in _settling(finding, policy, config, accepting=accepting):
         yield from plain(sentence, columns, "  ")
     if policy is not None:
         yield from section("Why", policy.rule.help, columns)
@@ -153,7 +162,7 @@ def _because(finding: Finding, config: Config | None) -> str:
     return "it is below the severity that blocks"
 
 
-def _settling(finding: Finding, policy: Policy | None, config: Config | None) -> Iterator[str]:
+def _settling(finding: Finding, policy: Policy | None, config: Config | None, *, accepting: bool) -> Iterator[str]:
     """List what makes the finding go away, or makes it certain."""
     from agentreview.model import Hit, Status
     from agentreview.reporters.text import comment
@@ -167,6 +176,9 @@ def _settling(finding: Finding, policy: Policy | None, config: Config | None) ->
         yield "- Or a person decides: an approver of [waivers] signs the commit that adds it, or it is on the base branch before."
         return
     yield "- Fix it as above, stage the fix, and review again."
+    if not accepting:
+        yield "- If it is wrong, say so to the person you work for: facts and waivers are theirs to settle."
+        return
     if finding.hit is Hit.SUSPECT and finding.needs:
         needs = ", ".join(f"facts.{need}" for need in finding.needs)
         yield f"- Say what is true of this project in agentreview.toml: {needs}. `agentreview init` proposes values."

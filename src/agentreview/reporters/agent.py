@@ -53,9 +53,9 @@ def render(
             if verbose:
                 lines += ["", *_block(finding, "CONSIDER", handle[finding.fingerprint])]
             else:
-                lines.append(f"- {finding.rule} {finding.path}:{finding.start_line} {finding.message}")
+                lines.append(f"- {finding.rule} {quoted(finding.path)}:{finding.start_line} {finding.message}")
     for reason, skips in skipped_by_reason(verdict).items():
-        named = ", ".join(skip.path for skip in skips[:LISTED])
+        named = ", ".join(quoted(skip.path) for skip in skips[:LISTED])
         more = f" and {len(skips) - LISTED} more" if len(skips) > LISTED else ""
         lines += ["", f"NOT REVIEWED ({reason}): {named}{more}"]
     if coverage_line(verdict) and verdict.coverage:
@@ -70,10 +70,15 @@ def render(
     return "\n".join(defuse(escape(line)) for line in lines) + "\n"
 
 
+def quoted(path: str) -> str:
+    """A name of a file, in quotes where it could pass for words of a sentence."""
+    return f'"{path}"' if any(char.isspace() for char in path) else path
+
+
 def _block(finding: Finding, label: str, handle: str) -> Iterator[str]:
     gone = ", as it was before this change" if finding.side == "before" else ""
     unit = f" in {finding.unit}" if finding.unit else ""
-    yield f"{label} [{finding.rule}] {finding.path}:{finding.start_line}{unit}{gone}"
+    yield f"{label} [{finding.rule}] {quoted(finding.path)}:{finding.start_line}{unit}{gone}"
     mark = "-" if finding.side == "before" else ">"
     for number, text in finding.frame or tuple(enumerate(finding.excerpt.split("\n"), finding.start_line)):
         marked = finding.start_line <= number <= finding.end_line
@@ -84,7 +89,7 @@ def _block(finding: Finding, label: str, handle: str) -> Iterator[str]:
     if finding.fix:
         yield f"  do: {_one_line(finding.fix)}"
     for item in finding.evidence:
-        yield f"  see: {item.path}:{item.line} {_one_line(item.shows)}{f' | {item.quote.strip()[:WIDEST]}' if item.quote else ''}"
+        yield f"  see: {quoted(item.path)}:{item.line} {_one_line(item.shows)}{f' | {item.quote.strip()[:WIDEST]}' if item.quote else ''}"
     for need in questions(finding):
         yield f"  settles it: {_one_line(need)}"
     yield f"  checked again by: git commit, or agentreview --format agent (this finding is {handle})"
