@@ -40,8 +40,8 @@ picture: $(VENV)/.runtime ## Draw docs/blocked-commit.svg from what the demo pri
 index: $(VENV)/.runtime ## Write docs/policy-index.md from the policies
 	$(BIN)/agentreview policies list --format markdown >docs/policy-index.md
 
-docs: $(VENV)/.dev ## Build the documentation in docs/_build; a warning is an error
-	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build
+docs: $(VENV)/.dev ## Build the documentation in docs/_build; afresh; a warning is an error
+	$(BIN)/python -m sphinx -E -W --keep-going -q -b html docs docs/_build
 	@echo "docs/_build/index.html"
 
 # The wheel is installed elsewhere, where no checkout can lend it a file that it lacks.

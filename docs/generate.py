@@ -4,7 +4,7 @@ A page asks for it in a comment, which a code host does not show::
 
     <!-- toctree: PAGE PAGE -->     the pages below this one
     <!-- generate: NAME -->         what ``PARTS[NAME]`` returns
-    <!-- include: PATH -->          a Markdown file of the repository, without its title
+    <!-- include: PATH -->          a file of the repository: Markdown without its title, or else as a block
 
 Links lead to files, as on a code host; here those that are pages become links to pages, and the rest become text.
 """
@@ -60,6 +60,9 @@ def complete(page: str, text: str) -> str:
             return PARTS[what]()
         if kind == "include":
             source = ROOT / what
+            if source.suffix != ".md":
+                language = {".yml": "yaml"}.get(source.suffix, source.suffix[1:])
+                return f"```{language}\n{source.read_text(encoding='utf-8')}```\n"
             body = re.sub(r"\A# .*\n", "", source.read_text(encoding="utf-8"))
             return _relinked(body, source.parent, folder)
         return ""

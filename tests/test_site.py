@@ -13,16 +13,25 @@ from typing import Any
 import pytest
 import yaml
 
-from agentreview.config import load_toml
+from agentreview.config import parse_config
+from agentreview.frontends import detect
+from agentreview.policies.load import load
+from agentreview.reviewers.profiles import built_in
+from agentreview.waiverfile import parse
 from pages import SHELLS, about, blocks, pattern, play
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(str(path.relative_to(ROOT)) for path in DOCS.rglob("*.md") if "_build" not in path.parts)
+TYPED = ["README.md", *PAGES]
+HOWTO = DOCS / "howto"
 BIN = Path(sys.executable).parent
 
 # How many blocks of a page cannot be played here; each says why. Nothing else is left out.
 NOT_RUN = {
+    "README.md": 2,
+    "docs/howto/husky.md": 1,
+    "docs/howto/model-reviewers.md": 3,
     "docs/tutorial.md": 1,
 }
 
@@ -87,7 +96,10 @@ def place(request: Any, make_repo: Any, tmp_path: Path) -> Any:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in PAGES if any(b.language in SHELLS for b in blocks(text(name)))])
+@pytest.mark.parametrize(
+    "name",
+    [name for name in TYPED if any(b.language in SHELLS and "not run" not in b.said for b in blocks(text(name)))],
+)
 def test_every_command_of_a_page_does_what_the_page_shows(name: str, place: Any, tmp_path: Path) -> None:
     page = text(name)
     needs = about(page, "needs").removeprefix("git ")
@@ -101,7 +113,7 @@ def test_every_command_of_a_page_does_what_the_page_shows(name: str, place: Any,
 
 def test_few_blocks_are_not_played_and_each_says_why() -> None:
     left_out = {}
-    for name in PAGES:
+    for name in TYPED:
         reasons = [block.said["not run"] for block in blocks(text(name)) if "not run" in block.said]
         assert all(len(reason.split()) > 1 for reason in reasons), name
         if reasons:
@@ -114,8 +126,11 @@ def test_every_file_that_a_page_shows_is_well_formed(name: str) -> None:
     for block in blocks(text(name)):
         if block.language == "yaml":
             assert yaml.safe_load(block.text), f"{name}:{block.line}"
+        elif block.language == "toml" and "[[waiver]]" in block.text:
+            found = parse(block.text.encode())
+            assert (len(found.records), found.problems) == (1, ())
         elif block.language == "toml":
-            assert load_toml(block.text.encode(), f"{name}:{block.line}")
+            assert parse_config(block.text.encode(), path=f"{name}:{block.line}", known_policies=load().ids())
         elif block.language == "json":
             assert json.loads(block.text), f"{name}:{block.line}"
         elif block.language == "python":
@@ -154,3 +169,43 @@ def test_the_site_is_built_without_a_warning_and_every_page_is_in_it(tmp_path: P
         assert not re.search(
             r"""(?:src|href)=["']?(?:https?:)?//(?!www\.w3\.org)[^"'>]*\.(?:js|css|woff2?)""", shown
         ), page
+
+
+def only(name: str, language: str) -> str:
+    """The one block of a language in a how-to page."""
+    (text_of_it,) = [block.text for block in blocks((HOWTO / name).read_text()) if block.language == language]
+    return text_of_it
+
+
+@pytest.mark.parametrize(
+    ("page", "name"), [("pre-commit.md", ".pre-commit-config.yaml"), ("lefthook.md", "lefthook.yml")]
+)
+def test_the_entries_for_hook_managers_are_those_that_install_prints(page: str, name: str, tmp_path: Path) -> None:
+    """And they are recognised as gating the repository."""
+    shown = only(page, "yaml")
+    (tmp_path / name).write_text(shown)
+    (front_end,) = detect(tmp_path)
+    printed = [line.strip() for line in front_end.entry.splitlines()]
+    assert front_end.gated
+    assert [line for line in shown.splitlines() if line != "repos:" and line.strip() not in printed] == []
+
+
+def test_the_lines_for_husky_are_those_that_install_prints(tmp_path: Path) -> None:
+    (tmp_path / ".husky").mkdir()
+    (front_end,) = detect(tmp_path)
+    assert [line for line in only("husky.md", "text").splitlines() if line not in front_end.entry] == []
+
+
+def test_the_workflow_example_and_the_action_are_well_formed() -> None:
+    workflow = yaml.safe_load(only("github-actions.md", "yaml"))
+    action = yaml.safe_load(text("action.yml"))
+    assert workflow["permissions"] == {}
+    said = (HOWTO / "github-actions.md").read_text().partition("with the inputs ")[2].partition(":")[0]
+    assert set(re.findall(r"`(\w+)`", said)) == set(action["inputs"])
+    for step in action["runs"]["steps"]:
+        assert "${{" not in step["run"], "values reach a script through its environment only"
+
+
+def test_every_reviewer_that_is_shipped_has_its_row() -> None:
+    rows = re.findall(r"^\| `([\w-]+)` \|.*\| (\w+) \|$", (HOWTO / "model-reviewers.md").read_text(), re.MULTILINE)
+    assert dict(rows) == {name: one.gate for name, one in built_in().items()}
