@@ -179,7 +179,7 @@ def _kind(example: str) -> str:
 
 
 def _kind_of(value: object) -> str:
-    return {bool: "boolean", int: "integer", float: "number", str: "string", dict: "table"}[type(value)]
+    return {bool: "boolean", int: "integer", float: "number", str: "string", dict: "table", list: "list"}[type(value)]
 
 
 def _default(key: str) -> str:

@@ -93,7 +93,9 @@ look_up() {
     out=$(plain_git rev-parse --git-dir --git-common-dir "HEAD${amend:+^1}^{tree}" 2>/dev/null) || return 0
     git_dir=${out%%"$NL"*}
     out=${out#*"$NL"}
-    store=${out%%"$NL"*}/agentreview/verdicts/$version
+    as= # a worktree with reviewers of its own keeps its verdicts by their name
+    [ ! -e "$git_dir/agentreview-as" ] || { read -r as 2>/dev/null <"$git_dir/agentreview-as" && is_oid "${as#.r}"; } || return 0
+    store=${out%%"$NL"*}/agentreview/verdicts/$version$as
     base=${out#*"$NL"}
     if [ -n "$amend" ] && { [ -e "$git_dir/rebase-merge" ] || [ -e "$git_dir/rebase-apply" ]; }; then
         return 0

@@ -33,6 +33,7 @@ from agentreview.commands import (
     setup,
     status,
     waive,
+    worktree,
 )
 from agentreview.commands.shared import CONTEXT, emit
 from agentreview.console import discard_output, guarded
@@ -104,6 +105,7 @@ def group() -> None:
 for _command in (
     run.command,
     status.command,
+    worktree.group,
     setup.install_command,
     setup.uninstall_command,
     init.command,

@@ -214,7 +214,7 @@ def _asked(
     tell: Told | None,
 ) -> Read | None:  # fmt: skip
     """Have the model reviewers read the change; nothing is imported where none is wanted."""
-    if asked is None or not (asked.names or asked.workflow or engine.config.reviewers.enabled):
+    if asked is None or not (asked.names or asked.workflow or asked.more or engine.config.reviewers.enabled):
         return None
     from agentreview.reviewers.run import read
 

@@ -21,6 +21,7 @@ from .facts import CHOICES, GLOBS, KEYS, SECTIONS, Approved, AutomaticAudit, Fac
 from .globs import matches
 from .model import Severity
 from .modelsettings import REVIEW_RULES, Models, Reviewers, read_models, read_reviewers
+from .roomsettings import Rooms, read_rooms
 
 if TYPE_CHECKING:
     from .tomlscan import Layout
@@ -34,6 +35,7 @@ __all__ = [
     "Receipting",
     "Requirement",
     "Reviewers",
+    "Rooms",
     "Waiving",
     "config_relaxations",
     "document",
@@ -92,7 +94,7 @@ class Limits:
     file_seconds: float = 5.0
 
 
-_KEYS = "block_at exclude packs policies facts limits waivers receipts models reviewers ci".split()
+_KEYS = "block_at exclude packs policies facts limits waivers receipts models reviewers ci worktree".split()
 _APPROVER = lazy(r"[^\s@<>,]+@[^\s@<>,]+|SHA256:[A-Za-z0-9+/]{43}=?|[0-9A-F]{40}(?:[0-9A-F]{24})?")
 _LIMIT_RANGES = {
     "max_file_bytes": (1, 64 * 1024 * 1024),
@@ -151,6 +153,7 @@ class Config:
     models: Models = field(default=Models())
     reviewers: Reviewers = field(default=Reviewers())
     ci: InCi = field(default=InCi())
+    worktree: Rooms = field(default=Rooms())
     path: str | None = None
     digest: str = digest({})
 
@@ -285,6 +288,7 @@ def _config(reader: Reader, document: Any, known_policies: Collection[str]) -> C
         models=read_models(reader, document.get("models", {})),
         reviewers=read_reviewers(reader, document.get("reviewers", {})),
         ci=_in_ci(reader, document.get("ci", {})),
+        worktree=read_rooms(reader, document.get("worktree", {})),
         path=reader.path,
         digest=digest(document),
     )

@@ -202,7 +202,7 @@ def _worktrees(repo: Repository) -> Iterator[Check]:
     here = config_values(repo, "core.hooksPath")
     for tree in found:
         if len(found) > 1 or Path(tree.path) != Path(repo.root):
-            check, other = _worktree(tree)
+            check, other = gate(tree)
             yield check
             if other is None or Path(other.root) == Path(repo.root):
                 continue
@@ -214,8 +214,8 @@ def _worktrees(repo: Repository) -> Iterator[Check]:
                     yield Check(name="core.hooksPath", status=WARN, detail=detail, fix=fix)
 
 
-def _worktree(tree: WorktreeInfo) -> tuple[Check, Repository | None]:
-    """Ask git, in that worktree, which pre-commit hook it would run."""
+def gate(tree: WorktreeInfo) -> tuple[Check, Repository | None]:
+    """Ask git, in that worktree, which hooks it would run, and have it fire those that are ours."""
     from .git import open_repository
 
     name = f"worktree {tree.branch or tree.head[:12] or 'without commits'}"

@@ -172,6 +172,14 @@ def attempt(
     return _execute(("-C", repo.root, *_SAFE_OPTIONS, *args), {**pinned, **(env or {})}, stdin)
 
 
+def administer(path: str, *args: str, env: Mapping[str, str] | None = None) -> tuple[int, bytes, bytes]:
+    """Like :func:`attempt`, at a directory and with nothing pinned: for what makes and removes worktrees.
+
+    git itself says there which index and git directory are meant; those of another worktree must not reach it.
+    """
+    return _execute(("-C", path, *_SAFE_OPTIONS, *args), env or {})
+
+
 def tree_files(repo: Repository, tree: str) -> tuple[TreeEntry, ...]:
     """List every file, symbolic link and submodule of a tree, in git's order."""
     return _tree_entries(run(repo, "ls-tree", "-r", "-z", "--full-tree", tree))

@@ -121,9 +121,9 @@ def _under_way(repo: Repository, states: Sequence[str]) -> bool:
 
 def _known(repo: Repository, store: Store, base: str, tree: str) -> bool:
     """Whether this change passed before, here or as another commit, or somebody has said why it goes without."""
-    from .version import engine_version
+    from .room import kept_here
 
-    found = store.load(base, tree, engine_version())
+    found = store.load(base, tree, kept_here(repo.git_dir))
     if found is not None and found[0] == Decision.PASS.value:
         return True
     from .history import Standing, settled

@@ -316,6 +316,7 @@ class Coverage:
 class Asked:
     """Which model reviewers are asked, and on what terms. Without names: those that the configuration enables.
 
+    ``more`` are asked beside them; ``room``: the workflow and those are what the worktree was made with.
     ``surface``: a ``hook`` has the configured seconds, ``run`` and ``ci`` wait as long as it takes; it also says whose
     ``on_incomplete`` counts. ``store`` is where answers are kept, ``state`` the worktree's own directory; ``rules`` the
     tree that profiles are read from, "" for the reviewed one. ``dry`` shows what would be sent, and sends nothing;
@@ -324,6 +325,8 @@ class Asked:
 
     names: tuple[str, ...] = ()
     workflow: str = ""
+    more: tuple[str, ...] = ()
+    room: bool = False
     surface: str = "hook"
     fresh: bool = False
     dry: bool = False

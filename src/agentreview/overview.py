@@ -72,7 +72,7 @@ def _read(row: Row) -> Row:
     staged, unstaged, unmerged = _counts(run(repo, *_STATUS))
     row = replace(row, staged=staged, unstaged=unstaged)
     base = base_tree(repo)
-    row = replace(row, workflow=_workflow(repo, base, row.branch), dollars=_spent(repo))
+    row = replace(row, workflow=workflow_here(repo, base, row.branch), dollars=_spent(repo))
     if unmerged:
         return replace(row, state=UNMERGED)
     if not staged:
@@ -112,10 +112,14 @@ def _counts(porcelain: bytes) -> tuple[int, int, int]:
     return staged, unstaged, unmerged
 
 
-def _workflow(repo: Repository, tree: str, branch: str | None) -> str:
-    """The project's workflow for this branch, by the committed settings; nothing where there is none."""
+def workflow_here(repo: Repository, tree: str, branch: str | None) -> str:
+    """The workflow this worktree was made with, else the project's for this branch, by the committed settings, or ""."""
     from agentreview.reviewers.workflows import FOLDER, choose, workflows
+    from agentreview.room import read_room
 
+    room = read_room(repo.git_dir)
+    if room is not None and room.workflow:
+        return room.workflow
     paths = [entry.path for entry in list_below(repo, tree, (FOLDER,))]
     found = choose(workflows(read_files(repo, tree, paths)), "", branch) if paths else None
     return found.name if found is not None else ""

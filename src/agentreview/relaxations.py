@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .config import Config, InCi, Limits, Waiving
     from .facts import Facts
     from .modelsettings import Models, Reviewers
+    from .roomsettings import Rooms
 
 CLEARS: tuple[str, ...] = (
     "phi.not_phi",
@@ -74,6 +75,7 @@ def relaxations(old: Config, new: Config) -> tuple[str, ...]:
         *_models(old.models, new.models),
         *_reviewers(old.reviewers, new.reviewers),
         *_in_ci(old.ci, new.ci),
+        *_rooms(old.worktree, new.worktree),
         *_facts(old.facts, new.facts),
     )
 
@@ -140,6 +142,13 @@ def _in_ci(old: InCi, new: InCi) -> Iterator[str]:
     before, after = old.require_receipts, new.require_receipts
     if after.rank < before.rank:
         yield f"ci.require_receipts lowered from {before.value} to {after.value}"
+
+
+def _rooms(old: Rooms, new: Rooms) -> Iterator[str]:
+    """What a set-up command does nobody can tell: it may take the hooks out of a worktree as well."""
+    for words in new.setup:
+        if words not in old.setup:
+            yield f"worktree.setup now runs '{' '.join(words)}' in every new worktree"
 
 
 def _facts(old: Facts, new: Facts) -> Iterator[str]:

@@ -148,11 +148,13 @@ def _judge(
     branch: str | None = None, snapshot: Snapshot | None = None, asked: Asked = HOOK, tell: Told | None = None,
 ) -> Verdict:  # fmt: skip
     from agentreview.ledger import LOST
+    from agentreview.room import in_room, named_by
     from agentreview.store import Store
     from agentreview.version import engine_version
 
     version = engine_version()
-    kept_as = _kept_as(version, asked)
+    asked = in_room(repo.git_dir, asked)
+    kept_as = version + named_by(asked)
     store = Store(repo.store_dir, repo.state_dir)
     today = utc_date()
     known = None if fresh or asked.dry else _known(store, base, tree, kept_as, today)
@@ -189,21 +191,12 @@ def _judge(
 
 def known_verdict(repo: Repository, base: str, tree: str) -> tuple[Verdict, float | None] | None:
     """The verdict that is kept of a change, as the configuration has it reviewed, and when it was kept. Reviews nothing."""
+    from agentreview.room import kept_here
     from agentreview.store import Store
-    from agentreview.version import engine_version
 
-    store, version = Store(repo.store_dir, repo.state_dir), engine_version()
-    found = _known(store, base, tree, version, utc_date())
-    return None if found is None else (found, store.kept_at(base, tree, version))
-
-
-def _kept_as(version: str, asked: Asked) -> str:
-    """Name the verdicts of these reviewers: those that the configuration enables need no name, it is in the tree."""
-    if not (asked.names or asked.workflow):
-        return version
-    from agentreview.canonical import digest
-
-    return f"{version}.r{digest([sorted(asked.names), asked.workflow], size=8)[3:]}"
+    store, kept_as = Store(repo.store_dir, repo.state_dir), kept_here(repo.git_dir)
+    found = _known(store, base, tree, kept_as, utc_date())
+    return None if found is None else (found, store.kept_at(base, tree, kept_as))
 
 
 def _lasts(verdict: Verdict, asked: Asked) -> bool:

@@ -42,6 +42,9 @@ SETTINGS: tuple[tuple[str, str, str], ...] = (
     ("reviewers.money_per_worktree", "50.0", "dollars, for as long as the worktree exists"),
     ("reviewers.money_per_day", "20.0", "dollars, all worktrees of the repository together; days are UTC"),
     ("ci.require_receipts", '"report"', "off | report | any | signed: what CI makes of a commit without a receipt"),
+    ("worktree.setup", '[["npm", "ci"]]', "commands as lists of words, run there, as the default branch has them"),
+    ("worktree.env_file", '".agentreview.env"', "written there, ignored by git; .env is what compose reads by itself"),
+    ("worktree.ports", "{ WEB_PORT = 8000 }", "of the main worktree; each new one has them with its own offset"),
 )
 """Every setting that is no fact, in the order of the first file. Of packs and policies one stands for all."""
 
@@ -50,6 +53,7 @@ TABLES = {
     "policies": "what one policy may do, by its id in quotes",
     "models": "which model each tier of the reviewers is; agentreview ships ids and prices",
     "reviewers": "model reviewers: none runs unless it is named here",
+    "worktree": "what agentreview worktree add gives a new worktree",
     "facts.phi": "which names carry protected health information",
     "facts.audit": "how this project writes its audit trail",
     "facts.tenant": "how one customer's rows are kept from another's",

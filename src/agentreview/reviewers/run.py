@@ -65,7 +65,8 @@ def read(
     workflow = choose(own, asked.workflow, snapshot.branch)
     names = asked.names or config.reviewers.enabled
     where = "--reviewers" if asked.names else "[reviewers] enabled"
-    who = chosen((*names, *(workflow.agents if workflow is not None else ())), known, where=where)
+    chosen(asked.more, known, where="agentreview worktree add --profile, of this worktree,")
+    who = chosen((*names, *asked.more, *(workflow.agents if workflow is not None else ())), known, where=where)
     around = context(material, settings, who, config.reviewers.never_send)
     asking = backend
     if asking is None and not asked.dry:
@@ -271,5 +272,11 @@ def _of(workflow: Workflow | None, own: Mapping[str, Workflow], snapshot: Snapsh
     if workflow is None:
         by_branch = any(one.branches for one in own.values())  # then another branch may get another answer
         return (f"{BY_WORKFLOW}none: none of this project is for the branch {snapshot.branch}",) if by_branch else ()
-    by = "--workflow" if asked.workflow else f"the branch {snapshot.branch}"
+    by = (
+        "the choice of this worktree"
+        if asked.room
+        else "--workflow"
+        if asked.workflow
+        else f"the branch {snapshot.branch}"
+    )
     return (f"{BY_WORKFLOW}{workflow.name}, by {by}",)

@@ -1,0 +1,1 @@
+"""Worktrees with room of their own: ``agentreview worktree add``, ``list`` and ``remove``."""
