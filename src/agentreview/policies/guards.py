@@ -161,14 +161,13 @@ def own_statements(unit: Unit) -> Iterator[Stmt]:
         stack.extend(child for child in node.children if child.anonymous)
 
 
-def calls_of(unit: Unit) -> list[tuple[str, Expr]]:
-    """Every call of a unit and of its decorators, by the last name of its callee; bounded."""
-    out = []
-    sources = [e for stmt in own_statements(unit) for e in expressions(stmt)]
-    for source in (*unit.decorators, *sources):
-        for sub in subexpressions(source):
-            out.extend([(chain(sub)[-1].name, sub)] if sub.kind == "call" else [])
-    return out[:2000]
+def calls_of(unit: Unit) -> tuple[tuple[str, Expr], ...]:
+    """Every call of a unit and of its decorators, by the last name of its callee; bounded. Found once: every comparison asks."""
+    if unit.calls is None:
+        sources = [e for stmt in own_statements(unit) for e in expressions(stmt)]
+        found = [sub for source in (*unit.decorators, *sources) for sub in subexpressions(source) if sub.kind == "call"]
+        unit.calls = tuple((chain(sub)[-1].name, sub) for sub in found[:2000])
+    return unit.calls
 
 
 _SAYS = frozenset("Log Logf Println Printf print println printf log info debug".split())

@@ -172,8 +172,10 @@ def _operands(expr: Expr, operators: tuple[str, ...]) -> list[Expr]:
     return [expr]
 
 
-def _weaker(had: Alternatives, has: Alternatives) -> str:
+def _weaker(before: Alternatives, after: Alternatives) -> str:
     """What the new condition no longer refuses, as text; '' unless it can only be weaker."""
+    # In an order of their own: that of a set of texts is another one in every process.
+    had, has = (sorted(options, key=sorted) for options in (before, after))
     kept = [option for option in had if any(now <= option for now in has)]
     lost = [option for option in had if option not in kept]
     if not lost:

@@ -17,7 +17,7 @@ from agentreview.policies.loss import Loss
 from agentreview.policies.paths import path_classes
 from agentreview.policies.weakened import gone, is_test, thresholds, title, weakened
 from agentreview.records import dataclass, replace
-from agentreview.syntax.facts import Fact
+from agentreview.syntax.facts import Analysis, Fact
 from agentreview.syntax.names import last_name
 from agentreview.syntax.parse import text_of
 from agentreview.syntax.tree import Module, Unit
@@ -57,24 +57,32 @@ def removals(policy: Policy, change: FileChange, before: View, after: View | Non
 def _loosened(policy: Policy, check: Check, change: FileChange, before: View, after: View) -> Iterator[Removal]:
     """Controls that are still there and hold less (:mod:`agentreview.policies.loosened`)."""
     about = dict(check.when).get("about")
-    old_module, new_module = before.analysis.module, after.analysis.module
-    now = {u.qualname: u for u in new_module.units}
-    pairs = [(u, now[u.qualname]) for u in old_module.units if not u.anonymous and u.qualname in now]
-    found = [
-        (u, new, loss)
-        for u, new in pairs
-        if _differs(old_module, u, new_module, new)
-        for loss in losses(old_module, u, new_module, new)
-    ]
-    found += [(u, now[u.parent.qualname], loss) for u, loss in vanished(old_module, new_module) if u.parent is not None]
     told: set[tuple[str, str]] = set()
-    for unit, new, loss in found:
+    for unit, new, loss in _losses(before.analysis, after.analysis):
         if loss.kind != about or (loss.text, unit.name) in told:
             continue
         told.add((loss.text, unit.name))
         gone = Fact("loosened", unit, 0, 0, loss.line, loss.line, f"{loss.what} {loss.text}".strip()[:200])
         claim = _claim(policy, check, change, before, after, unit, new, gone, asked=not loss.sure)
         yield Removal(replace(claim, identity=f"loosened:{loss.what}{loss.text}"[:300]), loss.concept)
+
+
+def _losses(before: Analysis, after: Analysis) -> list[tuple[Unit, Unit, Loss]]:
+    """Each unit that holds less, as it was and as it is. Worked out once: several policies ask, and every round again."""
+    if before.compared is None or before.compared[0] is not after:
+        old_module, new_module = before.module, after.module
+        now = {u.qualname: u for u in new_module.units}
+        pairs = [(u, now[u.qualname]) for u in old_module.units if not u.anonymous and u.qualname in now]
+        found = [
+            (u, new, loss)
+            for u, new in pairs
+            if _differs(old_module, u, new_module, new)
+            for loss in losses(old_module, u, new_module, new)
+        ]
+        left = [(u, u.parent, loss) for u, loss in vanished(old_module, new_module) if u.parent is not None]
+        before.compared = after, found + [(u, now[parent.qualname], loss) for u, parent, loss in left]
+    known: list[tuple[Unit, Unit, Loss]] = before.compared[1]
+    return known
 
 
 def _weakened(policy: Policy, check: Check, change: FileChange, before: View, after: View) -> Iterator[Removal]:

@@ -105,6 +105,8 @@ def document(text: str, path: str, *, offset: int = 0) -> tuple[Any, Lines]:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark is not None else text.count("\n", 0, getattr(error, "position", 0) or 0) + 1
         problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "it cannot be read"
+        if "nesting depth" in str(problem):  # a newer libyaml has a limit of its own, and reads ahead
+            raise _too_deep(path, line + offset) from None
         raise ConfigError(
             f"not valid YAML: {plain(str(problem))}", path=path, line=line + offset, fix="Correct that line; text with a colon goes in quotes"
         ) from None  # fmt: skip
@@ -135,9 +137,13 @@ def _bounded(events: Any, path: str, offset: int) -> None:
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:
-            raise ConfigError(
-                f"values are nested more than {MAX_DEPTH} deep", path=path, line=line, fix="Nest them less deeply"
-            )
+            raise _too_deep(path, line)
+
+
+def _too_deep(path: str, line: int) -> ConfigError:
+    return ConfigError(
+        f"values are nested more than {MAX_DEPTH} deep", path=path, line=line, fix="Nest them less deeply"
+    )
 
 
 class _Builder:

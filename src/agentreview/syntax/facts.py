@@ -7,7 +7,7 @@ their own. :mod:`agentreview.syntax.reach` answers which facts hold for a unit.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agentreview.records import dataclass, field
 from agentreview.syntax.lexicon import Lexicon
@@ -99,6 +99,7 @@ class Analysis:
     handed: list[tuple[str, list[Fact]]] = field(default_factory=list)  # names of other files, behind these controls
     starts: list[int] | None = None  # of its endpoints, in order, once somebody asked
     lent: dict[int, list[Fact]] = field(default_factory=dict)  # what reach worked out, once a unit
+    compared: tuple[Analysis, Any] | None = None  # a later version, and what this one had more, once somebody asked
 
     def own(self, unit: Unit) -> UnitFacts:
         """Facts of a unit (empty for one that was merged into another)."""

@@ -144,6 +144,9 @@ class Unit:
     anonymous: bool = False
     exported: bool = False
     header_line: int = 0  # line of the name, not of the first decorator
+    calls: tuple[tuple[str, Expr], ...] | None = (
+        None  # once somebody asked (:func:`agentreview.policies.guards.calls_of`)
+    )
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -180,12 +183,12 @@ def subexpressions(expr: Expr) -> Iterator[Expr]:
     while stack:
         node = stack.pop()
         yield node
-        below: list[Expr] = []
+        if node.args:
+            stack.extend([arg.value for arg in reversed(node.args)])
+        if node.items:
+            stack.extend(reversed(node.items))
         if node.base is not None:
-            below.append(node.base)
-        below.extend(node.items)
-        below.extend(arg.value for arg in node.args)
-        stack.extend(reversed(below))
+            stack.append(node.base)
 
 
 def statements(body: tuple[Stmt, ...]) -> Iterator[Stmt]:
@@ -194,8 +197,14 @@ def statements(body: tuple[Stmt, ...]) -> Iterator[Stmt]:
     while stack:
         stmt = stack.pop()
         yield stmt
-        below = [*stmt.body, *(s for h in stmt.handlers for s in h.body), *stmt.orelse, *stmt.final]
-        stack.extend(reversed(below))
+        if stmt.final:
+            stack.extend(reversed(stmt.final))
+        if stmt.orelse:
+            stack.extend(reversed(stmt.orelse))
+        for handler in reversed(stmt.handlers):
+            stack.extend(reversed(handler.body))
+        if stmt.body:
+            stack.extend(reversed(stmt.body))
 
 
 def expressions(stmt: Stmt) -> Iterator[Expr]:
