@@ -6,12 +6,15 @@ import base64
 import json
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
+import agentreview
 from agentreview.canonical import canonical_json
 from agentreview.git import open_repository
 from agentreview.history import raw_entries
@@ -32,6 +35,7 @@ from agentreview.receipts import (
 from agentreview.snapshot import range_snapshot
 from factories import finding, run, skipped, verdict, waived
 
+SCHEMAS = Path(agentreview.__file__).parent / "schemas"
 BASE, TREE = "1" * 40, "2" * 40
 OID, OTHER, ZERO = "a" * 40, "b" * 40, "0" * 40
 CONTEXT = Context(person="Dana <dana@clinic.example>", at="2026-11-23T10:00:00Z", commit="c" * 40)
@@ -111,6 +115,22 @@ def test_a_bypass_is_no_review() -> None:
     receipt = parse(seal(stated))
     assert (receipt.decision, receipt.bypass, receipt.person) == ("unreviewed", "production is down", CONTEXT.person)
     assert {row["how"] for row in stated["predicate"]["coverage"]} == {"not reviewed"}
+
+
+def test_every_kind_of_receipt_is_as_the_schema_that_is_shipped_says() -> None:
+    validator = Draft202012Validator(json.loads((SCHEMAS / "receipt-1.schema.json").read_text()))
+    validator.check_schema(validator.schema)
+    stated = json.loads(sealed())["statement"]
+    let_through = bypass_statement(BASE, TREE, ENTRIES, CONTEXT, reason="SEC-12", version="0.1.0", branch=None)
+    for data in (
+        sealed(),
+        sealed(decision=Decision.BLOCK, branch="main", configured_in=None),
+        seal(stated, key="SHA256:x", signature="-----BEGIN SSH SIGNATURE-----\n"),
+        seal(let_through, note="no signing key is configured"),
+    ):
+        assert parse(data)
+        assert [error.message for error in validator.iter_errors(json.loads(data))] == []
+    assert not validator.is_valid({**json.loads(sealed()), "schema": "agentreview/receipt/2"})
 
 
 def tampered(change: Any) -> bytes:

@@ -150,7 +150,7 @@ def test_a_receipt_about_trees_that_are_elsewhere_cannot_be_checked_here(repo: A
     assert "the receipts are on origin" in agentreview("receipts", "push", cwd=repo.path).err
     other = make_repo("other")
     other.git("remote", "add", "origin", str(bare.path))
-    assert "1 receipts are new" in agentreview("receipts", "fetch", cwd=other.path).err
+    assert "1 receipt is new" in agentreview("receipts", "fetch", cwd=other.path).err
     (line,) = receipts(other, "list").splitlines()
     assert "1 unknown" in receipts(other, "verify")
     assert "not in this repository" in receipts(other, "verify", line.split()[0], code=3)

@@ -42,7 +42,8 @@ def list_command(*, number: int, worktree: str | None) -> int:
     found = sorted((one for one in _sound(_everything(worktree)[1])), key=lambda one: (one.at, one.id), reverse=True)
     for one in found[:number] if number > 0 else found:
         standing = "signed" if one.signed else "advisory"
-        said = f"{one.at}  {one.decision:<10}  {len(one.entries):>4} files  {standing:<8}  {one.person}"
+        files = f"{len(one.entries):>4} {'file ' if len(one.entries) == 1 else 'files'}"
+        said = f"{one.at}  {one.decision:<10}  {files}  {standing:<8}  {one.person}"
         emit(f"{one.id[:SHORT]}  {escape(said)}{escape(f'  bypass: {one.bypass}') if one.bypass else ''}\n")
     if not found:
         say("there are no receipts yet: a review writes one; agentreview receipts fetch brings those of a remote")
@@ -175,7 +176,8 @@ def fetch_command(*, remote: str, worktree: str | None) -> int:
     taken, left = fetch(
         repo, remote, lambda one: say(f"receipt {one.path[-69:][:SHORT]} is refused: {escape(one.wrong)}")
     )
-    say(f"{taken} receipts are new" + (f"; {left} files are no receipts and were left" if left else ""))
+    new = "1 receipt is new" if taken == 1 else f"{taken} receipts are new"
+    say(new + (f"; {left} files are no receipts and were left" if left else ""))
     return int(ExitCode.PASS)
 
 
