@@ -47,7 +47,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("compute", "history", "housekeeping", "issuing"),
     ("background", "coverage"),
     ("review",),
-    ("ci", "bypass", "pushed", "overview", "everywhere", "auditlog"),
+    ("ci", "bypass", "pushed", "overview", "everywhere", "auditlog", "period"),
     ("install",),
     ("firing",),
     ("hook", "doctor", "init", "demo", "explain", "learn", "evaluation", "mcp"),

@@ -10,8 +10,22 @@ from typing import Any
 import pytest
 
 from agentreview.model import Decision, Evidence, Hit, Origin, Outcome, Severity, Status, Waiver
+from agentreview.reporters.page.audit import page as auditpage
 from agentreview.reporters.page.chart import Judged
 from agentreview.reporters.page.findings import Line
+from agentreview.reporters.page.record import (
+    BYPASSED,
+    CARRIED,
+    MISSING,
+    REVIEWED,
+    SIGNED,
+    STRANGER,
+    UNCHECKED,
+    Accepted,
+    Audit,
+    Cited,
+    Recorded,
+)
 from agentreview.reporters.page.report import Part, page
 from browser import opened, started, violations
 from factories import finding, run, skipped, verdict, waived
@@ -167,6 +181,67 @@ def test_the_keyboard_alone_is_enough(browser, shown):
             if focused() == "BODY":
                 return
         pytest.fail("Tab never left the page")
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page for an auditor, with more commits than a sheet of paper holds."""
+    waiver = Accepted(
+        rule="hipaa.audit-phi-read", path="a.py", line=3, severity="high", reason="runbook 12", person="Sam Ito <sam@clinic.example>",
+        expires="2026-11-01", approved_by="", added_here=True, ended=True,
+    )  # fmt: skip
+    told: dict[str, Any] = {
+        "at": "2026-11-02T10:00:00Z",
+        "author": "Dana Reyes <dana@clinic.example>",
+        "subject": "work",
+    }
+    held: dict[str, Any] = {
+        "receipt": "a" * 64, "reviewed_at": "2026-11-02T09:00:00Z", "person": told["author"], "version": "0.1.0",
+        "configuration": "b2:c0ffee", "rules": ("hipaa.audit-phi-read",), "agents": (("policy:hipaa", "b2:00", "", "completed"),),
+    }  # fmt: skip
+    commits = [
+        Recorded(**told, oid=f"{n:040x}", standing=REVIEWED, signature=SIGNED, signed_by="dana", **held)
+        for n in range(60)
+    ]
+    commits += [
+        Recorded(**told, oid="b" * 40, standing=BYPASSED, bypass="the portal is down", signature=STRANGER, key="SHA256:x", **held),
+        Recorded(**told, oid="c" * 40, standing=MISSING, why="no receipt of any kind"),
+        Recorded(**told, oid="d" * 40, standing=CARRIED, signature=UNCHECKED, waived=(waiver,), unread=(("x", "opaque"),), **held),
+    ]  # fmt: skip
+    found = Audit(
+        repository="clinic", head="e" * 40, branch="main", first="2026-10-01", last="2026-12-31", made_at="2026-12-31T10:00:00Z",
+        version="0.1.0", signers="none are set", commits=tuple(commits), refused=(("f" * 64, "changed"),), unchecked="no ssh-keygen",
+        policies=(Cited(id="hipaa.audit-phi-read", title="Reads are audited", references=("45 CFR 164.312(b)",)),),
+        judged=(Judged(at="2026-11-02T10:00:00Z", decision="pass"),),
+    )  # fmt: skip
+    file = tmp_path_factory.mktemp("record") / "record.html"
+    file.write_text(auditpage(found), encoding="utf-8")
+    return file
+
+
+@pytest.mark.parametrize("colors", ["light", "dark"])
+def test_axe_finds_nothing_wrong_with_the_record_of_a_period(browser, recorded, colors):
+    with opened(browser, recorded, color_scheme=colors, viewport={"width": 800, "height": 900}) as (view, _):
+        view.locator("details").evaluate_all("nodes => nodes.forEach((node) => { node.open = true; })")
+        assert violations(view) == []
+
+
+def test_the_record_goes_on_paper_with_a_head_on_every_sheet(browser, recorded):
+    with opened(browser, recorded) as (view, _):
+        view.emulate_media(media="print")
+        style = "(s, p) => getComputedStyle(document.querySelector(s))[p]"
+        assert view.evaluate(f"({style})('#commits ~ table thead', 'display')") == "table-header-group"
+        assert view.evaluate(f"({style})('#commits ~ table tbody tr', 'breakInside')") == "avoid"
+        assert not view.locator("#theme").is_visible()
+        pages = view.pdf(prefer_css_page_size=True).count(b"/Type /Page\n")
+        assert pages > 3
+
+
+def test_the_record_fits_a_telephone_and_needs_no_script(browser, recorded):
+    with opened(browser, recorded, viewport={"width": 360, "height": 700}, java_script_enabled=False) as (view, _):
+        box = view.locator("#commits ~ table tbody tr").first.bounding_box()
+        assert box["x"] + box["width"] <= 360
+        assert "the portal is down" in view.locator("section:has(> #exceptions)").inner_text()
 
 
 @pytest.mark.parametrize("colors", ["light", "dark"])

@@ -81,7 +81,7 @@ def verify_command(*, names: tuple[str, ...], signers: str | None, require_signe
 
     repo, stored = _everything(worktree)
     chosen = [_named_file(stored, name) for name in names] if names else stored
-    allowed = _allowed_signers(repo, signers)
+    allowed, _ = allowed_signers(repo, signers)
     counts: dict[str, int] = {}
     for one in chosen:
         word, why = _checked(repo, one, allowed, require_signed=require_signed)
@@ -123,20 +123,21 @@ def _checked(repo: Repository, one: Stored, allowed: str, *, require_signed: boo
     return ("good", f"signed by {who}") if who else ("advisory", "not signed")
 
 
-def _allowed_signers(repo: Repository, file: str | None) -> str:
+def allowed_signers(repo: Repository, file: str | None) -> tuple[str, str]:
+    """Return the text of the allowed signers that count, and where it is from, in words. UsageError for an unreadable file."""
     from agentreview.git import config_values, read_file, text
     from agentreview.waiverfile import SIGNERS_NAME
 
     if file is None:
         held = read_file(repo, "HEAD", SIGNERS_NAME) if _has_head(repo) else None
         if held is not None:
-            return text(held)
+            return text(held), f"HEAD's {SIGNERS_NAME}"
         values = config_values(repo, "gpg.ssh.allowedSignersFile")
         if not values:
-            return ""
+            return "", "none are set"
         file = str(Path(values[-1].value).expanduser())
     try:
-        return text(Path(file).read_bytes())
+        return text(Path(file).read_bytes()), file
     except OSError as error:
         raise UsageError(
             f"the allowed signers cannot be read: {error.strerror} ({file})", fix="Give --allowed-signers FILE"

@@ -10,7 +10,7 @@ import click
 
 from agentreview.commands.shared import CONTEXT, emit, worktree_option
 from agentreview.console import say
-from agentreview.errors import AgentReviewError, UsageError
+from agentreview.errors import AgentReviewError, ExitCode, IncompleteError, UsageError
 
 if TYPE_CHECKING:
     from agentreview.git import Repository
@@ -31,20 +31,57 @@ Examples:
   agentreview report --html report.html                   what is staged here
   agentreview report --html report.html --all-worktrees   what is staged in every worktree
   agentreview report --html report.html --range origin/main...HEAD
+  agentreview report --html q4.html --period 2026-Q4      what receipts say of that quarter
+  agentreview report --html n.html --period 2026-11-02..2026-11-13 --of origin/main
 
-The page is one file that needs no network. The exit code is that of the review: 0 passed, 1 blocked, 3 incomplete.""",
+The page is one file that needs no network. The exit code is that of the review: 0 passed, 1 blocked, 3 incomplete.
+Of a period nothing is reviewed: 0, or 3 where signatures could not be checked. Receipts of others come with
+`agentreview receipts fetch`.""",
 )
 @click.option("--html", "file", metavar="FILE", required=True, help="Where the page goes; - is stdout.")
 @click.option("--all-worktrees", "everywhere", is_flag=True, help="What is staged in every worktree, on one page.")
 @click.option("--range", "span", metavar="BASE..HEAD", default="", help="A range instead of what is staged.")
 @click.option("--commit", "commit", metavar="SHA", default="", help="One commit against its first parent.")
+@click.option(
+    "--period",
+    "days",
+    metavar="PERIOD",
+    default="",
+    help="For an auditor: who committed what under which verdict in 2026-Q4, 2026-11, 2026 or FROM..TO.",
+)
+@click.option(
+    "--of", "revision", metavar="REVISION", default="", help="With --period: the commits up to here. Default: HEAD."
+)
+@click.option(
+    "--allowed-signers",
+    "signers",
+    metavar="FILE",
+    help="With --period: whose ssh key is whose. Default: HEAD's .agentreview/allowed_signers, else git's own.",
+)
 @worktree_option
-def command(*, file: str, everywhere: bool, span: str, commit: str, worktree: str | None) -> int:
+def command(
+    *,
+    file: str,
+    everywhere: bool,
+    span: str,
+    commit: str,
+    days: str,
+    revision: str,
+    signers: str | None,
+    worktree: str | None,
+) -> int:
     """Write a page: the decision, every finding with its code before and after, waivers, what nobody looked at, and how
     verdicts went over time. It is reviewed first, unless the verdict is known.
+
+    With --period the page is a record for an auditor: each commit with its receipt and the state of its signature, what was
+    let through and why, waivers, commits without a receipt, policies in force and what they cite, and how to verify it.
     """
-    if sum(map(bool, (everywhere, span, commit))) > 1:
-        raise UsageError("--all-worktrees, --range and --commit exclude each other", fix="Give one of them")
+    if sum(map(bool, (everywhere, span, commit, days))) > 1:
+        raise UsageError("--all-worktrees, --range, --commit and --period exclude each other", fix="Give one of them")
+    if (revision or signers is not None) and not days:
+        raise UsageError("--of and --allowed-signers go with --period", fix="Give --period as well, or leave them out")
+    if days:
+        return _period(file, worktree, days, revision or "HEAD", signers)
     if everywhere:
         return _everywhere(file, worktree)
     return _one(file, worktree, span, commit)
@@ -93,6 +130,33 @@ def _everywhere(file: str, worktree: str | None) -> int:
     code = worst(found)
     say(f"{len(found)} worktrees: {_counted(parts)}")
     return int(code)
+
+
+def _period(file: str, worktree: str | None, days: str, revision: str, signers: str | None) -> int:
+    import time
+
+    from agentreview.commands.receipts import allowed_signers
+    from agentreview.git import open_repository
+    from agentreview.period import audit, period
+    from agentreview.reporters.page.audit import page, summary
+    from agentreview.snapshot import head, resolve
+    from agentreview.version import engine_version
+
+    span = period(days)
+    repo = open_repository(worktree)
+    tip = resolve(repo, revision, "commit")
+    branch = (head(repo)[1] or "") if revision == "HEAD" else revision
+    allowed, source = allowed_signers(repo, signers)
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    name = Path(repo.root).name
+    found = audit(
+        repo, tip, branch, span, name=name, allowed=allowed, signers=source, now=now, version=engine_version()
+    )  # fmt: skip
+    _write(file, page(found))
+    say(summary(found))
+    if found.unchecked:
+        raise IncompleteError(f"signatures cannot be checked: {found.unchecked}", fix="Install OpenSSH, and try again")
+    return int(ExitCode.PASS)
 
 
 def _counted(parts: Sequence[Part]) -> str:

@@ -91,3 +91,8 @@ def table(heads: tuple[str, ...], rows: Sequence[Sequence[Content]], *, caption:
         for row in rows
     ]
     return el("table", el("caption", caption), el("thead", head), el("tbody", *body))
+
+
+def section(name: str, title: str, *content: Content, style: str = "") -> Html:
+    """A part of the page under a heading of its own; ``name`` is its place in the page."""
+    return el("section", el("h2", title, id=name), *content, aria_labelledby=name, class_=style or None)

@@ -11,7 +11,7 @@ from agentreview.reporters.page import controls
 from agentreview.reporters.page.chart import Judged, chart
 from agentreview.reporters.page.document import document
 from agentreview.reporters.page.findings import Line, article
-from agentreview.reporters.page.markup import Content, Html, el, isolated, join, prose, table, text
+from agentreview.reporters.page.markup import Content, Html, el, isolated, join, prose, section, table, text
 from agentreview.reporters.summary import (
     BEYOND,
     LOOK_ALIKE,
@@ -199,11 +199,7 @@ def _unfinished(parts: Sequence[Part]) -> Html | None:
                 f". {advice(run)[0].upper()}{advice(run)[1:]}",
             )
             rows.append(el("li", el("strong", isolated(run.agent)), named, told))
-    return _section("unfinished", f"Did not finish ({len(rows)})", el("ul", *rows), style="warn") if rows else None
-
-
-def _section(name: str, title: str, *content: Content, style: str = "") -> Html:
-    return el("section", el("h2", title, id=name), *content, aria_labelledby=name, class_=style or None)
+    return section("unfinished", f"Did not finish ({len(rows)})", el("ul", *rows), style="warn") if rows else None
 
 
 def _findings(parts: Sequence[Part]) -> Html:
@@ -233,7 +229,7 @@ def _findings(parts: Sequence[Part]) -> Html:
     names = [(index, part.branch or part.path or "this change") for index, part, _ in found]
     every = [finding for _, _, verdict in found for finding in verdict.findings]
     form = controls.filters(every, names) if every else None
-    return _section("findings", f"Findings ({total})", form, *groups, style="many" if total > MANY else "")
+    return section("findings", f"Findings ({total})", form, *groups, style="many" if total > MANY else "")
 
 
 def _worst_first(finding: Finding) -> tuple[int, int, str, int, str]:
@@ -263,7 +259,7 @@ def _waivers(parts: Sequence[Part]) -> Html | None:
     if not rows:
         return None
     shown = table(("Rule", "Where", "Reason", "By", "Until", "Added"), rows, caption="Findings that a waiver accepts")
-    return _section("waivers", f"Waived ({len(rows)})", shown)
+    return section("waivers", f"Waived ({len(rows)})", shown)
 
 
 def _in(part: Part, parts: Sequence[Part]) -> Html | None:
@@ -285,7 +281,7 @@ def _unread(parts: Sequence[Part]) -> Html | None:
             )
             head = el("h3", text(reason), f": {count(len(skips), 'file')}", _in(part, parts))
             groups.append(el("div", head, el("ul", *rows[:LISTED]), rest, class_="reason"))
-    return _section("unread", f"Not reviewed ({count(total, 'file')})", *groups, style="warn") if groups else None
+    return section("unread", f"Not reviewed ({count(total, 'file')})", *groups, style="warn") if groups else None
 
 
 def _commits(parts: Sequence[Part]) -> Html | None:
@@ -298,11 +294,11 @@ def _commits(parts: Sequence[Part]) -> Html | None:
         said.append(el("p", text(coverage_line(verdict))))
         said.append(el("ul", *(el("li", prose(row)) for row in rows)) if rows else None)
         said.append(el("p", LOOK_ALIKE, class_="quiet") if missing else None)
-    return _section("commits", "Which commits a gate saw", *said) if said else None
+    return section("commits", "Which commits a gate saw", *said) if said else None
 
 
 def _history(history: Sequence[Judged] | None) -> Html | None:
-    return None if history is None else _section("history", "Verdicts over time", chart(history))
+    return None if history is None else section("history", "Verdicts over time", chart(history))
 
 
 def _agents(parts: Sequence[Part]) -> Html | None:
@@ -319,9 +315,9 @@ def _agents(parts: Sequence[Part]) -> Html | None:
     shown = table(heads, rows, caption="Agents, and how their runs ended")
     finished = sum(run.outcome.value == "completed" for _, verdict in _verdicts(parts) for run in verdict.runs)
     folded = el("details", el("summary", f"{finished} of {len(rows)} runs completed"), shown)
-    return _section("agents", "Who looked", folded)
+    return section("agents", "Who looked", folded)
 
 
 def _notes(parts: Sequence[Part]) -> Html | None:
     rows = [el("li", prose(note), _in(part, parts)) for part, verdict in _verdicts(parts) for note in verdict.notes]
-    return _section("notes", f"Notes ({len(rows)})", el("ul", *rows)) if rows else None
+    return section("notes", f"Notes ({len(rows)})", el("ul", *rows)) if rows else None
