@@ -50,10 +50,10 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("ci", "bypass", "pushed", "overview", "everywhere", "auditlog", "period"),
     ("install",),
     ("firing",),
-    ("hook", "doctor", "init", "demo", "explain", "learn", "evaluation", "mcp"),
+    ("hook", "doctor", "init", "demo", "explain", "learn", "evaluation", "mcp", "watch"),
     ("worktrees",),
     ("commands",),
-    ("cli", "watch"),
+    ("cli",),
     ("entry",),
     ("__main__",),
 )
@@ -71,6 +71,9 @@ DOORS = {
     "mcp_types": ("mcp", "commands"),  # the command only looks whether it is there
     "pydantic": ("mcp",),
     "anyio": ("mcp",),
+    "textual": ("watch",),
+    "rich": ("watch",),
+    "watchfiles": ("watch",),
 }
 
 # GitPython's index and diff objects read another index than the commit's and lose changes without an error.

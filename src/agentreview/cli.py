@@ -33,6 +33,7 @@ from agentreview.commands import (
     setup,
     status,
     waive,
+    watch,
     worktree,
 )
 from agentreview.commands.shared import CONTEXT, emit
@@ -106,6 +107,7 @@ for _command in (
     run.command,
     status.command,
     worktree.group,
+    watch.command,
     setup.install_command,
     setup.uninstall_command,
     init.command,

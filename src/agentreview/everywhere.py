@@ -18,7 +18,7 @@ from agentreview.model import Decision, Verdict
 from agentreview.records import dataclass
 from agentreview.reporters.jsonreport import loads
 
-_START = "import sys; sys.path[:] = [p for p in sys.path if p]; from agentreview.entry import main; sys.exit(main())"
+START = "import sys; sys.path[:] = [p for p in sys.path if p]; from agentreview.entry import main; sys.exit(main())"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,15 +44,25 @@ def _reviewed(info: WorktreeInfo, options: Sequence[str]) -> Reviewed:
     if info.bare or info.prunable:
         why = "a bare repository has nothing staged" if info.bare else "its directory is gone: git worktree prune"
         return Reviewed(path=info.path, branch=info.branch, left_out=why)
-    argv = [sys.executable, "-c", _START, "run", "--worktree", info.path, "--format", "json", *options]
+    argv = command(info.path, options)
     done = subprocess.run(argv, capture_output=True, check=False, stdin=subprocess.DEVNULL)
-    said = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if line.startswith("agentreview: ")]
-    complaint = said[-1].removeprefix("agentreview: ") if said else f"the review ended with status {done.returncode}"
+    return answered(info.path, info.branch, done.returncode, done.stdout, done.stderr)
+
+
+def command(path: str, options: Sequence[str] = ()) -> list[str]:
+    """Return what reviews the staged change of one worktree; :func:`answered` reads what it prints."""
+    return [sys.executable, "-c", START, "run", "--worktree", path, "--format", "json", *options]
+
+
+def answered(path: str, branch: str | None, code: int, out: bytes, err: bytes) -> Reviewed:
+    """Read the answer of a process of :func:`command`. One that ended without a verdict says why."""
+    said = [line for line in err.decode("utf-8", "replace").splitlines() if line.startswith("agentreview: ")]
+    complaint = said[-1].removeprefix("agentreview: ") if said else f"the review ended with status {code}"
     try:
-        verdict = loads(done.stdout.decode("ascii"))
+        verdict = loads(out.decode("ascii"))
     except ValueError:
-        return Reviewed(path=info.path, branch=info.branch, code=done.returncode or ExitCode.BUG, error=complaint)
-    return Reviewed(path=info.path, branch=info.branch, verdict=verdict, code=done.returncode)
+        return Reviewed(path=path, branch=branch, code=code or ExitCode.BUG, error=complaint)
+    return Reviewed(path=path, branch=branch, verdict=verdict, code=code)
 
 
 def worst(found: Sequence[Reviewed]) -> ExitCode:

@@ -263,6 +263,17 @@ def worktrees_from(path: str | None = None) -> tuple[WorktreeInfo, ...]:
     return _worktrees(out)
 
 
+def common_directory(path: str | None = None) -> str:
+    """Return what all worktrees of the repository share, seen from one of them or from a bare repository. UsageError."""
+    where = ("-C", str(Path(path).absolute())) if path else ()
+    environment = {"GIT_DIR": os.environ["GIT_DIR"]} if not path and "GIT_DIR" in os.environ else {}
+    ask = (*where, *_SAFE_OPTIONS, "rev-parse", "--path-format=absolute", "--git-common-dir")
+    status, out, error = _execute(ask, environment)
+    if status or out.startswith(b"--path-format"):
+        raise _not_reviewable(where, out, error)
+    return os.fsdecode(out).removesuffix("\n")
+
+
 def _worktrees(out: bytes) -> tuple[WorktreeInfo, ...]:
     found: list[WorktreeInfo] = []
     for record in text(out).split("\0\0")[:-1]:

@@ -6,17 +6,17 @@ be asked as often as anybody likes while agents work. A worktree that cannot be 
 
 from __future__ import annotations
 
-import time
+import os
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from agentreview.errors import AgentReviewError
+from agentreview.errors import AgentReviewError, UsageError
 from agentreview.git import Repository, WorktreeInfo, list_below, open_repository, read_files, run, worktrees_from
 from agentreview.model import Decision, Status, Verdict
 from agentreview.records import dataclass, replace
 from agentreview.review import known_verdict, last_verdict, utc_date
-from agentreview.snapshot import base_tree, staged_tree
+from agentreview.snapshot import head, staged_tree
 
 AT_ONCE = 8
 _STATUS = ("status", "--porcelain=v2", "-z", "--untracked-files=no", "--no-renames", "--ignore-submodules=none")
@@ -29,7 +29,7 @@ DECIDED = {Decision.PASS: "passed", Decision.BLOCK: "blocked", Decision.INCOMPLE
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One worktree. Counts are ``None`` where there is nothing to count; ``age`` is seconds since the verdict."""
+    """One worktree. Counts are ``None`` where there is nothing to count; ``kept`` is when the verdict was, since 1970."""
 
     path: str
     branch: str | None
@@ -43,51 +43,78 @@ class Row:
     advisory: int = 0
     waived: int = 0
     unread: int = 0  # files that were not reviewed
-    age: float | None = None
+    kept: float | None = None
     dollars: float = 0.0  # of model reviewers, today
     why: str = ""  # of a row that cannot be read
+    git_dir: str = ""
+    subject: tuple[str, str] | None = None  # base and tree of what is staged
+    verdict: Verdict | None = None
 
 
 def rows(path: str | None = None) -> tuple[Row, ...]:
     """Look at every worktree of the repository at ``path`` (or here), the main one first. UsageError for no repository."""
     found = worktrees_from(path)
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        return tuple(pool.map(_row, found))
+        return tuple(pool.map(look, found))
 
 
-def _row(info: WorktreeInfo) -> Row:
+def look(info: WorktreeInfo, *, work_tree: bool = True) -> Row:
+    """Look at one worktree. Without ``work_tree`` the files in it are left alone, and unstaged ones are not counted."""
     row = Row(path=info.path, branch=info.branch, state=BARE, locked=info.locked, detached=info.detached)
     if info.bare:
         return row
     if info.prunable:
         return replace(row, state=GONE, why="its directory is gone: git worktree prune")
     try:
-        return _read(row)
+        return _read(row, work_tree=work_tree)
     except AgentReviewError as error:
         return replace(row, state=UNREADABLE, why=f"{error.message}. {error.fix}")
 
 
-def _read(row: Row) -> Row:
+def _read(row: Row, *, work_tree: bool) -> Row:
     repo = open_repository(row.path)
-    staged, unstaged, unmerged = _counts(run(repo, *_STATUS))
-    row = replace(row, staged=staged, unstaged=unstaged)
-    base = base_tree(repo)
+    base, branch = head(repo)
+    row = replace(row, git_dir=repo.git_dir, branch=branch, detached=branch is None)
+    tree = None
+    if work_tree:
+        staged, unstaged, unmerged = _counts(run(repo, *_STATUS))
+        row = replace(row, staged=staged, unstaged=unstaged)
+    else:
+        tree, unmerged = _written(repo)
+        staged = _differing(repo, base, tree) if tree else 0
+        row = replace(row, staged=None if unmerged else staged)
     row = replace(row, workflow=workflow_here(repo, base, row.branch), dollars=_spent(repo))
     if unmerged:
         return replace(row, state=UNMERGED)
     if not staged:
         return replace(row, state=NOTHING)
-    tree = staged_tree(repo)
+    tree = tree or staged_tree(repo)
+    row = replace(row, subject=(base, tree))
     kept = known_verdict(repo, base, tree)
     if kept is not None:
-        return _judged(row, *kept)
+        return judged(row, *kept)
     last = last_verdict(repo)  # an incomplete one is kept nowhere else
     if last is not None and (last.base, last.tree, last.decision) == (base, tree, Decision.INCOMPLETE):
-        return _judged(row, last, None)
+        return judged(row, last, None)
     return replace(row, state=UNREVIEWED)
 
 
-def _judged(row: Row, verdict: Verdict, kept: float | None) -> Row:
+def _written(repo: Repository) -> tuple[str, int]:
+    """Return the staged tree, and how many paths are unmerged; one of the two."""
+    try:
+        return staged_tree(repo), 0
+    except UsageError:  # all that it can mean here
+        return "", 1
+
+
+def _differing(repo: Repository, base: str, tree: str) -> int:
+    if base == tree:
+        return 0
+    return run(repo, "diff-tree", "-r", "-z", "--no-renames", "--name-only", base, tree).count(b"\0")
+
+
+def judged(row: Row, verdict: Verdict, kept: float | None) -> Row:
+    """Return the row with a verdict of what is staged there, kept at that time (seconds since 1970)."""
     counts = Counter(finding.status for finding in verdict.findings)
     return replace(
         row,
@@ -96,7 +123,8 @@ def _judged(row: Row, verdict: Verdict, kept: float | None) -> Row:
         advisory=counts[Status.ADVISORY],
         waived=counts[Status.WAIVED],
         unread=len(verdict.skipped),
-        age=None if kept is None else max(0.0, time.time() - kept),
+        verdict=verdict,
+        kept=kept,
     )
 
 
@@ -139,3 +167,45 @@ def summary(found: Sequence[Row]) -> str:
     parts = [f"{counts[state]} {state}" for state in order if counts[state]]
     many = f"{len(found)} worktree{'' if len(found) == 1 else 's'}"
     return f"{many}: {', '.join(parts)}"
+
+
+def said(row: Row, now: float) -> str:
+    """Put the state of a row into words: ``BLOCKED: 1 blocking, 3 s ago``. ``now`` is in seconds since 1970."""
+    told = [
+        f"{number} {word}"
+        for number, word in (
+            (row.blocking, "blocking"),
+            (row.advisory, "advisory"),
+            (row.waived, "waived"),
+            (row.unread, "not reviewed"),
+        )
+        if number
+    ]
+    if row.kept is not None:
+        told.append(f"{ago(max(0.0, now - row.kept))} ago")
+    if row.dollars:
+        told.append(f"{row.dollars:.2f} $ today")
+    if row.locked:
+        told.append("locked")
+    state = row.state.upper() if row.state in ("blocked", "incomplete") else row.state
+    return f"{state}: {', '.join(told)}" if told else state
+
+
+def short(path: str, start: str) -> str:
+    """Return the path as seen from a directory, where that is the shorter way to say it."""
+    here = os.path.relpath(path, start)
+    return path if len(path) <= len(here) or here.startswith("../..") else here
+
+
+def on(row: Row) -> str:
+    """Return the branch, and the workflow that the project has for it."""
+    branch = row.branch or ("(detached)" if row.detached else "-")
+    return f"{branch} [{row.workflow}]" if row.workflow else branch
+
+
+def ago(seconds: float) -> str:
+    """``3 s``, ``5 min``, ``2 h``."""
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"

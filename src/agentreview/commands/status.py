@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -79,7 +79,7 @@ def _json(row: Row) -> dict[str, Any]:
         "advisory": row.advisory,
         "waived": row.waived,
         "not_reviewed": row.unread,
-        "age_seconds": None if row.age is None else round(row.age),
+        "age_seconds": None if row.kept is None else round(max(0.0, time.time() - row.kept)),
         "dollars_today": round(row.dollars, 4),
         "why": row.why or None,
     }
@@ -109,43 +109,11 @@ def _table(found: Sequence[Row], *, painted: bool) -> str:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
+    from agentreview.overview import on, said, short
     from agentreview.reporters.text import escape
 
-    here = os.path.relpath(row.path)
-    path = row.path if len(row.path) <= len(here) or here.startswith("../..") else here
-    branch = row.branch or ("(detached)" if row.detached else "-")
-    if row.workflow:
-        branch += f" [{row.workflow}]"
     counts = ["-" if number is None else str(number) for number in (row.staged, row.unstaged)]
-    return (escape(path), escape(branch), *counts, _verdict(row))
-
-
-def _verdict(row: Row) -> str:
-    told = [
-        f"{number} {word}"
-        for number, word in (
-            (row.blocking, "blocking"),
-            (row.advisory, "advisory"),
-            (row.waived, "waived"),
-            (row.unread, "not reviewed"),
-        )
-        if number
-    ]
-    if row.age is not None:
-        told.append(f"{_ago(row.age)} ago")
-    if row.dollars:
-        told.append(f"{row.dollars:.2f} $ today")
-    if row.locked:
-        told.append("locked")
-    state = row.state.upper() if row.state in ("blocked", "incomplete") else row.state
-    return f"{state}: {', '.join(told)}" if told else state
-
-
-def _ago(seconds: float) -> str:
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"
+    return (escape(short(row.path, str(Path.cwd()))), escape(on(row)), *counts, said(row, time.time()))
 
 
 def _next(found: Sequence[Row]) -> list[str]:
