@@ -97,27 +97,45 @@ def _place(repo: Repository) -> str:
     return f"{repo.root}{linked}, {'SHA-256' if repo.oid_length == 64 else 'SHA-1'} objects"
 
 
+def missing_gate(repo: Repository) -> Check | None:
+    """Say why git would not review a commit here, as far as looking tells; None where it would. Runs no hook."""
+    front_ends = detect(Path(repo.root))
+    check, _ = _placed(repo, STAGES[0], front_ends)
+    if check.status == FAIL:
+        return check
+    certain = next((one for one in switches(front_ends, Path(repo.hooks_dir)) if one.certain), None)
+    return Check(name="environment", status=FAIL, detail=certain.what, fix=certain.fix) if certain is not None else None
+
+
 def _stage(repo: Repository, stage: str, front_ends: tuple[FrontEnd, ...]) -> Check:
     """Say what git would run for a stage here, and where that is ours, have git run it."""
-    name, wrong = f"hook {stage}", FAIL if stage == "pre-commit" else WARN
-    configured = hookconfig.our_scripts(repo).get(stage) if hookconfig.understood(repo) else None
-    hook = Path(repo.hooks_dir, stage)
-    if configured is None:
-        check = _hook(hook, front_ends)
-        ours = is_ours(hook)
-    else:
-        check = _own_hook(name, configured, wrong, f", named by hook.{hookconfig.PREFIX}{stage}")
-        if not os.access(configured, os.X_OK):
-            detail = f"hook.{hookconfig.PREFIX}{stage} names {configured}, which is not an executable file"
-            check = Check(name=name, status=wrong, detail=detail, fix=CONFIG_INSTALL)
-        ours = True
-    if not ours or check.status == FAIL or PROBE.encode() not in _bytes(configured or hook):
+    check, script = _placed(repo, stage, front_ends)
+    if script is None or check.status == FAIL or PROBE.encode() not in _bytes(script):
         return check  # one of an older version would review instead of answering
     silent = fire(repo, stage)
     if silent:
-        detail = f"{check.detail}, but {silent}"
-        return Check(name=name, status=wrong, detail=detail, fix=CONFIG_INSTALL if configured else INSTALL)
+        fix = CONFIG_INSTALL if script != Path(repo.hooks_dir, stage) else INSTALL
+        return Check(name=check.name, status=_wrong(stage), detail=f"{check.detail}, but {silent}", fix=fix)
     return check if silent is None else replace(check, detail=f"{check.detail}; fired, and it answered")
+
+
+def _placed(repo: Repository, stage: str, front_ends: tuple[FrontEnd, ...]) -> tuple[Check, Path | None]:
+    """Look at what git would run for a stage here; with it, the script that is ours."""
+    configured = hookconfig.our_scripts(repo).get(stage) if hookconfig.understood(repo) else None
+    hook = Path(repo.hooks_dir, stage)
+    if configured is None:
+        return _hook(hook, front_ends), hook if is_ours(hook) else None
+    name = f"hook {stage}"
+    check = _own_hook(name, configured, _wrong(stage), f", named by hook.{hookconfig.PREFIX}{stage}")
+    if not os.access(configured, os.X_OK):
+        detail = f"hook.{hookconfig.PREFIX}{stage} names {configured}, which is not an executable file"
+        check = Check(name=name, status=_wrong(stage), detail=detail, fix=CONFIG_INSTALL)
+    return check, configured
+
+
+def _wrong(stage: str) -> str:
+    """Without pre-commit nothing is reviewed; the rest warn."""
+    return FAIL if stage == STAGES[0] else WARN
 
 
 def _ignored_configuration(repo: Repository) -> Iterator[Check]:
@@ -139,9 +157,8 @@ def _ignored_configuration(repo: Repository) -> Iterator[Check]:
 
 
 def _hook(hook: Path, front_ends: tuple[FrontEnd, ...]) -> Check:
-    """Say whether git would run agentreview for this hook. Without pre-commit nothing is reviewed; the rest warn."""
-    name, manager = f"hook {hook.name}", signed_by(hook)
-    wrong = FAIL if hook.name == "pre-commit" else WARN
+    """Say whether git would run agentreview for this hook."""
+    name, manager, wrong = f"hook {hook.name}", signed_by(hook), _wrong(hook.name)
     if not os.path.lexists(hook):
         husky = hook.parent.name == "_" and hook.parents[1].name == ".husky"
         fix = HUSKY if husky else INSTALL
