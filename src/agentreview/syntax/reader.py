@@ -37,6 +37,7 @@ from agentreview.syntax.values import NOTHING, Evaluator, Value
 
 _OPTIONS = frozenset({"Meta", "Config", "Arguments"})  # inner classes that say which model the outer one is about
 _ROUTE_NAME = lazy(r"[{<:](?:\w+:)?(\w+)")
+_AUDIT_MODULE = lazy(r"(?:^|[./])(audit(?:[_-]?(?:log|logger|trail|events?|service))?)$", re.IGNORECASE)
 _LONG_CHAIN = 100  # links; matching every prefix is quadratic, and no code that a person wrote is that long
 _HOOK_DECORATORS = frozenset({"before_request", "before_app_request", "middleware"})
 _WHERE_IT_HOLDS = frozenset({"only", "except"})  # of a filter: methods, not what it is
@@ -231,6 +232,15 @@ class Reader:
             if any(entry.concept not in VALUES for entry, _, _ in out) or (out and size == len(links)):
                 return out, size
         return [], 0
+
+    def by_module(self, link: Link) -> list[tuple[Entry, int, bool]]:
+        """Audit entries that a bare name spells with its module in front: ``from .audit import record`` is ``audit.record``."""
+        module, _, symbol = self.module.imports.get(link.name, "").rpartition(".")
+        last = _AUDIT_MODULE.search(module)
+        if last is None or link.args is None or not symbol:
+            return []
+        links = [Link(last[1].replace("-", "_"), None, None, link.expr), Link(symbol, link.args, link.key, link.expr)]
+        return [found for found in self.longest(links)[0] if found[0].concept == "audit"]
 
     def spells(self, links: list[Link], concept: str) -> bool:
         """Whether exactly these links spell a concept."""

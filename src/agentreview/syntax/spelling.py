@@ -355,6 +355,8 @@ class Spelling:
                 )
             )
         matched, size = self.reader.longest(links)
+        if len(links) == 1 and not matched:
+            matched = self.reader.by_module(links[0])
         if len(links) > 1 and links[0].name in self.evaluator.assigned:
             matched = [*matched, *self.by_maker(links, matched)]
         self.sql_texts(links)
