@@ -4,6 +4,7 @@ A page asks for it in a comment, which a code host does not show::
 
     <!-- toctree: PAGE PAGE -->     the pages below this one
     <!-- generate: NAME -->         what ``PARTS[NAME]`` returns
+    <!-- code host -->              the next line is for readers there alone
     <!-- include: PATH -->          a file of the repository: Markdown without its title, or else as a block
 
 Links lead to files, as on a code host; here those that are pages become links to pages, and the rest become text.
@@ -24,7 +25,9 @@ import click
 import agentreview
 from agentreview.cli import EPILOG, NAME, group
 from agentreview.commands.factrows import BUILT_IN
+from agentreview.commands.policies import unseen
 from agentreview.config import Config, document
+from agentreview.policies.load import load
 from agentreview.reporters import REPORTERS
 from agentreview.settings import CONFIRMATION, FACTS, SETTINGS, TABLES, split
 
@@ -51,6 +54,7 @@ _LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
 def complete(page: str, text: str) -> str:
     """Return a page with everything filled in. ``page`` is its name as Sphinx has it: ``howto/index``."""
     folder = (DOCS / page).parent
+    text = re.sub(r"^<!-- code host -->\n.*\n", "", text, flags=re.MULTILINE)
 
     def answer(match: re.Match[str]) -> str:
         kind, what = match[1], match[2]
@@ -197,6 +201,34 @@ def _default(key: str) -> str:
     return f"`{json.dumps(getattr(value, 'value', value))}`" if value not in ("", ()) else ""
 
 
+# ---- policies
+
+
+def policies() -> str:
+    """Every policy in words: why, what to do, when it stays silent, what it cites and what a diff cannot show."""
+    lines: list[str] = []
+    pack = ""
+    for policy in load().policies:
+        rule = policy.rule
+        if policy.pack != pack:
+            pack = policy.pack
+            lines += [f"## {pack}", ""]
+        hits = " and ".join(sorted({check.hit.value for check in policy.checks}, reverse=True))
+        needs = ", ".join(f"`facts.{need}`" for need in policy.needs)
+        rests = f" Its questions rest on {needs}." if needs else ""
+        lines += [
+            f"### {policy.id}",
+            "",
+            f"**{_plain(rule.title)}.** Severity {rule.severity.value}, {hits}.{rests}",
+            "",
+        ]
+        help_text = rule.help.partition("\n## Reviewer")[0].partition("\n## Examples")[0]
+        lines += [re.sub(r"^## (.*)$", r"*\1*", help_text, flags=re.MULTILINE).strip(), ""]
+        lines += ["*What a diff cannot show*", "", *(f"- {_plain(line)}" for line in unseen(policy)), ""]
+        lines += [f"Cites: {'; '.join((*rule.references, *rule.cwe))}", ""]
+    return "\n".join(lines)
+
+
 # ---- exit codes, formats, schemas
 
 
@@ -281,5 +313,6 @@ PARTS: dict[str, Callable[[], str]] = {
     "configuration": configuration,
     "exit codes": exit_codes,
     "formats": formats,
+    "policies": policies,
     "schemas": schemas,
 }

@@ -20,7 +20,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 FENCE = re.compile(r"^(`{3,})([\w-]*)(.*)$")
-COMMENT = re.compile(r"<!--\s*(start|needs|file|exits|not run|run|toctree|generate|include):?\s*(.*?)\s*-->", re.DOTALL)
+COMMENT = re.compile(
+    r"<!--\s*(start|needs|file|exits|not run|run|toctree|generate|include|code host):?\s*(.*?)\s*-->", re.DOTALL
+)
 ENDED = re.compile(r"\n?\x1e(\d+) (\d+)\x1e\n")
 SHELLS = ("console", "sh")
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+import agentreview
 from agentreview.config import parse_config
 from agentreview.frontends import detect
 from agentreview.policies.load import load
@@ -209,3 +210,13 @@ def test_the_workflow_example_and_the_action_are_well_formed() -> None:
 def test_every_reviewer_that_is_shipped_has_its_row() -> None:
     rows = re.findall(r"^\| `([\w-]+)` \|.*\| (\w+) \|$", (HOWTO / "model-reviewers.md").read_text(), re.MULTILINE)
     assert dict(rows) == {name: one.gate for name, one in built_in().items()}
+
+
+def test_every_variable_that_the_program_reads_has_its_row() -> None:
+    package = Path(agentreview.__file__).parent
+    sources = [*package.rglob("*.py"), *(path for path in (ROOT / "hooks").iterdir() if not path.suffix)]
+    read = set()
+    for path in sources:
+        read |= set(re.findall(r"(?<![A-Z_])AGENTREVIEW_[A-Z]+", path.read_text(encoding="utf-8")))
+    said = set(re.findall(r"AGENTREVIEW_[A-Z]+", text("docs/reference/environment.md")))
+    assert said - {"AGENTREVIEW_COMPLETE"} == read
