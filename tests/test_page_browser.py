@@ -204,7 +204,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for n in range(60)
     ]
     commits += [
-        Recorded(**told, oid="b" * 40, standing=BYPASSED, bypass="the portal is down", signature=STRANGER, key="SHA256:x", **held),
+        Recorded(**told, oid="b" * 40, standing=BYPASSED, bypass="the portal is down", let_by="Dana", let_at="2026-11-02T09:00:00Z", signature=STRANGER, key="SHA256:x", **held),
         Recorded(**told, oid="c" * 40, standing=MISSING, why="no receipt of any kind"),
         Recorded(**told, oid="d" * 40, standing=CARRIED, signature=UNCHECKED, waived=(waiver,), unread=(("x", "opaque"),), **held),
     ]  # fmt: skip

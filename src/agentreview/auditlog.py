@@ -40,16 +40,24 @@ class Logged:
     signed: bool = False
 
 
-def logged(repo: Repository, span: Sequence[str], *, today: str) -> tuple[Logged, ...]:
-    """Return the commits of a span (arguments of ``rev-list``), the newest first. IncompleteError where history is missing."""
+def logged(repo: Repository, span: Sequence[str]) -> tuple[Logged, ...]:
+    """Return the commits of a span (arguments of ``rev-list``), the newest first. IncompleteError where history is missing.
+
+    A waiver that has ended since the day of a commit has not undone its review.
+    """
     listed = commits(repo, *span)
-    states = settled(repo, [(one.base, one.tree) for one in listed], today=today)
+    states = settled(repo, [(one.base, one.tree) for one in listed], today=[stated(one)[:10] for one in listed])
     return tuple(_logged(one, state) for one, state in zip(reversed(listed), reversed(states), strict=True))
+
+
+def stated(commit: Commit) -> str:
+    """When the committer says that it was made: ISO, UTC."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(commit.at))
 
 
 def _logged(commit: Commit, state: Settled) -> Logged:
     known: dict[str, Any] = {
-        "commit": commit.oid, "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(commit.at)), "author": commit.author,
+        "commit": commit.oid, "at": stated(commit), "author": commit.author,
         "subject": mask(commit.subject), "standing": SETTLED.get(state.standing, "no receipt"),
     }  # fmt: skip
     if commit.base == commit.tree:

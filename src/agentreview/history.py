@@ -163,21 +163,23 @@ def settled(
     repo: Repository,
     pairs: Sequence[tuple[str, str]],
     *,
-    today: str,
+    today: str | Sequence[str],
     counts: Callable[[Receipt], bool] = lambda _: True,
 ) -> tuple[Settled, ...]:
     """Say of each change (base tree, tree) what the receipts here say.
 
-    ``counts`` decides whether a receipt counts. One that rests on a waiver which has expired ``today`` does not.
+    ``counts`` decides whether a receipt counts. One that rests on a waiver which has expired ``today`` does not; a day for
+    each change says how things stood then.
     """
     keys = [content_key(entries) for entries in raw_entries(repo, pairs)]
     known = ledger.find(repo, (key for key, (base, tree) in zip(keys, pairs, strict=True) if base != tree))
     found = []
-    for (base, tree), key in zip(pairs, keys, strict=True):
+    days = [today] * len(keys) if isinstance(today, str) else today
+    for (base, tree), key, day in zip(pairs, keys, days, strict=True):
         if base == tree:
             found.append(Settled(base=base, tree=tree, key=key, standing=Standing.REVIEWED))
             continue
-        usable = [one for one in known[key] if counts(one) and not (one.expires and one.expires < today)]
+        usable = [one for one in known[key] if counts(one) and not (one.expires and one.expires < day)]
         passed = [one for one in usable if one.decision == Decision.PASS.value]
         exact = next((one for one in passed if (one.base, one.tree) == (base, tree)), None)
         bypass = next((one for one in usable if one.decision == UNREVIEWED), None)

@@ -8,13 +8,13 @@ and is named.
 from __future__ import annotations
 
 import json
-import time
 from calendar import monthrange
 from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
 from agentreview import ledger, signing
+from agentreview.auditlog import stated
 from agentreview.errors import UsageError
 from agentreview.git import Repository, shown
 from agentreview.history import Commit, commits, raw_entries
@@ -42,7 +42,6 @@ from agentreview.reporters.page.record import (
 )
 
 _NAMED = lazy(r"(?P<year>[0-9]{4})(?:-(?:Q(?P<quarter>[1-4])|(?P<month>0[1-9]|1[0-2])))?")
-MALFORMED = "it does not say what receipts say"
 _FORMS = "Write it as 2026-Q4, 2026-11, 2026, or 2026-10-01..2026-12-31"
 
 
@@ -87,18 +86,19 @@ def audit(
     Raises IncompleteError where history is missing.
     """
     first, last = days
-    listed = [one for one in reversed(commits(repo, head)) if first <= _at(one)[:10] <= last]
+    listed = [one for one in reversed(commits(repo, head)) if first <= stated(one)[:10] <= last]
     keys = [content_key(entries) for entries in raw_entries(repo, [(one.base, one.tree) for one in listed])]
     known, odd = ledger.search(repo, (key for one, key in zip(listed, keys, strict=True) if one.base != one.tree))
     today = now[:10]
     receipts = [one for ones in known.values() for one in ones]
     states, unchecked = _examined(receipts, allowed)
-    states |= {
-        one.id: Signature(word="", wrong=MALFORMED) for one in receipts if _said(one, states[one.id], today) is None
-    }
     refused = [(one.path[-69:-5], one.wrong) for one in odd]
     refused += sorted((name, state.wrong) for name, state in states.items() if state.wrong)
-    found = [_recorded(one, known.get(key, ()), states, today) for one, key in zip(listed, keys, strict=True)]
+    spoiled = {one.path[3:67] for one in odd}
+    found = [
+        _recorded(one, known.get(key, ()), states, today, spoiled=key in spoiled)
+        for one, key in zip(listed, keys, strict=True)
+    ]
     everything = (one.receipt for one in ledger.everything(repo))
     judged = [
         Judged(at=one.at, decision=one.decision)
@@ -110,10 +110,6 @@ def audit(
         repository=name, head=head, branch=branch, first=first, last=last, made_at=now, version=version, signers=signers,
         commits=tuple(found), policies=tuple(policies), judged=tuple(judged), refused=tuple(refused), unchecked=unchecked,
     )  # fmt: skip
-
-
-def _at(commit: Commit) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(commit.at))
 
 
 def _examined(receipts: Sequence[Receipt], allowed: str) -> tuple[dict[str, Signature], str]:
@@ -129,8 +125,10 @@ def _examined(receipts: Sequence[Receipt], allowed: str) -> tuple[dict[str, Sign
     return states, ""
 
 
-def _recorded(commit: Commit, receipts: Sequence[Receipt], states: Mapping[str, Signature], today: str) -> Recorded:
-    at = _at(commit)
+def _recorded(
+    commit: Commit, receipts: Sequence[Receipt], states: Mapping[str, Signature], today: str, *, spoiled: bool
+) -> Recorded:
+    at = stated(commit)
     known: dict[str, Any] = {"oid": commit.oid, "at": at, "author": commit.author, "subject": mask(commit.subject)}
     if commit.base == commit.tree:
         return Recorded(**known, standing=EMPTY)
@@ -141,17 +139,20 @@ def _recorded(commit: Commit, receipts: Sequence[Receipt], states: Mapping[str, 
     bypassed = [one for one in usable if one.decision == UNREVIEWED]
     chosen = exact or passed or bypassed
     if not chosen:
-        return Recorded(**known, standing=MISSING, why=_why(receipts, sound))
+        return Recorded(**known, standing=MISSING, why=_why(sound, refused=spoiled or len(sound) < len(receipts)))
     receipt = max(
         chosen, key=lambda one: ((SIGNED, STRANGER).count(states[one.id].word), bool(states[one.id].who), one.at)
     )
     standing = REVIEWED if exact else CARRIED if passed else BYPASSED
-    return Recorded(**known, standing=standing, **(_said(receipt, states[receipt.id], today) or {}))
+    if bypassed:  # it was let through, also where somebody reviewed it afterwards
+        first = min(bypassed, key=lambda one: one.at)
+        known |= {"bypass": first.bypass, "let_by": first.person, "let_at": first.at}
+    return Recorded(**known, standing=standing, **_said(receipt, states[receipt.id], today))
 
 
-def _why(receipts: Sequence[Receipt], sound: Sequence[Receipt]) -> str:
+def _why(sound: Sequence[Receipt], *, refused: bool) -> str:
     """What is known of a commit that no receipt covers."""
-    if len(sound) < len(receipts):
+    if refused:
         return "its receipt is refused"
     if any(one.decision == Decision.PASS.value for one in sound):
         return "its review rests on a waiver that had ended"
@@ -160,41 +161,26 @@ def _why(receipts: Sequence[Receipt], sound: Sequence[Receipt]) -> str:
     return "no receipt of any kind"
 
 
-def _said(receipt: Receipt, state: Signature, today: str) -> dict[str, Any] | None:
-    """What a receipt says of its review; None where its lists hold something else, which no name and no hash forbids."""
-    try:
-        return _read(receipt, state, today)
-    except (KeyError, TypeError, AttributeError, ValueError):
-        return None
-
-
-def _read(receipt: Receipt, state: Signature, today: str) -> dict[str, Any]:
+def _said(receipt: Receipt, state: Signature, today: str) -> dict[str, Any]:
     said = receipt.statement["predicate"]
     done = [agent for agent in said["agents"] if agent["outcome"] == "completed"]
     sealed = json.loads(receipt.data)["signature"]
     return {
-        "receipt": receipt.id, "reviewed_at": receipt.at, "person": receipt.person, "bypass": receipt.bypass, "version": receipt.version,
+        "receipt": receipt.id, "reviewed_at": receipt.at, "person": receipt.person, "version": receipt.version,
         "signature": state.word, "signed_by": state.who, "key": str(sealed["key"]) if sealed else "",
-        "configuration": receipt.configuration, "configured_in": str((said["configuration"] or {}).get("file", "")),
+        "configuration": receipt.configuration, "configured_in": (said["configuration"] or {}).get("file") or "",
         "advisory": sum(finding["status"] == "advisory" for finding in said["findings"]),
         "waived": tuple(_accepted(finding, today) for finding in said["findings"] if finding["waiver"]),
         "unread": tuple((row["path"], f"{row['how']}: {row['why']}") for row in said["coverage"] if row["how"] != "reviewed"),
-        "agents": tuple(_texts(a["agent"], a["digest"], a.get("model") or "", a["outcome"]) for a in said["agents"]),
-        "rules": _texts(*sorted({rule for agent in done for rule in agent["rules"]})),
+        "agents": tuple((a["agent"], a["digest"], a.get("model") or "", a["outcome"]) for a in said["agents"]),
+        "rules": tuple(sorted({rule for agent in done for rule in agent["rules"]})),
     }  # fmt: skip
 
 
 def _accepted(finding: Mapping[str, Any], today: str) -> Accepted:
     waiver = finding["waiver"]
-    rule, path, severity = _texts(finding["rule"], finding["path"], finding["severity"])
-    reason, person, expires, approved = _texts(*(waiver[key] for key in ("reason", "person", "expires", "approved_by")))
     return Accepted(
-        rule=rule, path=path, line=int(finding["line"]), severity=severity, reason=mask(reason), person=person, expires=expires,
-        approved_by=approved, added_here=bool(waiver["added_here"]), ended=bool(expires) and expires < today,
+        rule=finding["rule"], path=finding["path"], line=finding["line"], severity=finding["severity"], reason=mask(waiver["reason"]),
+        person=waiver["person"], expires=waiver["expires"], approved_by=waiver["approved_by"], added_here=bool(waiver["added_here"]),
+        ended=bool(waiver["expires"]) and waiver["expires"] < today,
     )  # fmt: skip
-
-
-def _texts(*values: Any) -> tuple[str, ...]:
-    if not all(isinstance(value, str) for value in values):
-        raise TypeError
-    return values

@@ -277,6 +277,7 @@ def _receipt(sealed: Any, data: bytes) -> Receipt:
         (sealed["standing"] == ("signed" if signature else "advisory"), "of a standing that its signature denies"),
         ((predicate["decision"] == UNREVIEWED) == bool(predicate["bypass"]), "a bypass without a reason"),
         (predicate["decision"] != Decision.PASS.value or not _blocking(predicate), "a pass with a finding that blocks"),
+        (_legible(predicate), "with something else where a text belongs"),
     )
     for right, wrong in checks:
         if not right:
@@ -295,6 +296,21 @@ def _receipt(sealed: Any, data: bytes) -> Receipt:
         bypass=str((predicate["bypass"] or {}).get("reason", "")), expires=min(ends, default=""), commit=commit,
         configuration=configuration, data=data,
     )  # fmt: skip
+
+
+def _legible(predicate: Mapping[str, Any]) -> bool:
+    """Whether what is shown of a receipt is text: nothing else of it is looked at by whoever reads one."""
+    findings, agents = predicate["findings"], predicate["agents"]
+    settings = predicate["configuration"] or {}
+    texts = [predicate["source"]["branch"] or "", settings.get("file") or "", *(predicate["bypass"] or {}).values()]
+    for one in findings:
+        texts += [one[name] for name in ("fingerprint", "path", "rule", "severity", "status")]
+        texts += (
+            [one["waiver"][name] for name in ("approved_by", "expires", "person", "reason")] if one["waiver"] else []
+        )
+    for one in agents:
+        texts += [one["agent"], one["digest"], one["outcome"], one.get("model") or "", *one["rules"]]
+    return all(isinstance(text, str) for text in texts) and all(type(one["line"]) is int for one in findings)
 
 
 def _blocking(predicate: Mapping[str, Any]) -> bool:

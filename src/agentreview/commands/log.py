@@ -51,11 +51,11 @@ def command(
 ) -> int:
     """List commits with what the receipts say of each: reviewed or not, by whom, with which waivers, or why it went without.
 
-    Nothing is reviewed. Whether signatures are good is what `agentreview receipts verify` says.
+    Nothing is reviewed. Whether signatures are good is what `agentreview receipts verify` says, and a page for an auditor
+    (`agentreview report --period`).
     """
     from agentreview.auditlog import counted, logged
     from agentreview.git import open_repository
-    from agentreview.review import utc_date
 
     if as_csv and as_json:
         raise UsageError("--csv and --json exclude each other", fix="Ask for one of them")
@@ -63,7 +63,7 @@ def command(
         if not _DAY.fullmatch(day):
             raise UsageError(f"{day!r} is not a date", fix="Write it as 2026-10-01")
     repo = open_repository(worktree)
-    found = logged(repo, _span(repo, span), today=utc_date())
+    found = logged(repo, _span(repo, span))
     # By the date that is shown, not by git's --since, which stops at the first older commit it meets.
     found = tuple(one for one in found if (not since or one.at[:10] >= since) and (not until or one.at[:10] <= until))
     if unreviewed:

@@ -129,15 +129,22 @@ def _person(stated: str) -> Html:
 def _exceptions(audit: Audit) -> Html:
     """What an auditor asks about first. That there is nothing is said as well."""
     parts: list[Content] = []
-    bypassed = [one for one in audit.commits if one.standing == BYPASSED]
+    bypassed = [one for one in audit.commits if one.bypass]
     missing = [one for one in audit.commits if one.standing == MISSING]
     if bypassed:
         let = [
-            (_who(one), prose(one.subject), _person(one.person), el("time", one.reviewed_at[:16]), prose(one.bypass))
+            (
+                _who(one),
+                prose(one.subject),
+                _person(one.let_by),
+                el("time", one.let_at[:16]),
+                prose(one.bypass),
+                "no" if one.standing == BYPASSED else join("yes, ", el("time", one.reviewed_at[:16])),
+            )
             for one in bypassed
         ]
-        caption = f"Let through without a review ({len(let)})"
-        parts.append(table(("Commit", "Subject", "Let through by", "At", "Reason"), let, caption=caption))
+        heads = ("Commit", "Subject", "Let through by", "At", "Reason", "Reviewed all the same")
+        parts.append(table(heads, let, caption=f"Let through without a review ({len(let)})"))
     if missing:
         lacking = [(_who(one), prose(one.subject), _person(one.author), prose(one.why)) for one in missing]
         caption = f"Without a receipt that counts ({len(lacking)})"

@@ -38,7 +38,9 @@ class Recorded:
     receipt: str = ""
     reviewed_at: str = ""
     person: str = ""
-    bypass: str = ""
+    bypass: str = ""  # why it was let through without a review, by whom and when
+    let_by: str = ""
+    let_at: str = ""
     signature: str = ""
     signed_by: str = ""
     key: str = ""
