@@ -85,6 +85,9 @@ def test_a_bypass_fails_ci_until_an_approver_answers_for_it(gated: Any, tmp_path
     assert shown.code == 1, shown.err
     for name in REPORTERS:
         assert BYPASSED in (tmp_path / name).read_text().replace("\\", ""), name
+    said = (tmp_path / "terminal").read_text()
+    assert "waive: agentreview waive" in said
+    assert "ignore[" not in said, "no comment in a file answers for a commit"
     assert agentreview("waive", finding["fingerprint"], "--reason", "seen by Lee", cwd=gated.path).code == 0
     gated.git("add", "-A")
     assert commit(gated).returncode == 0

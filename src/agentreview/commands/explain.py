@@ -165,7 +165,7 @@ def _because(finding: Finding, config: Config | None) -> str:
 def _settling(finding: Finding, policy: Policy | None, config: Config | None, *, accepting: bool) -> Iterator[str]:
     """List what makes the finding go away, or makes it certain."""
     from agentreview.model import Hit, Status
-    from agentreview.reporters.text import comment
+    from agentreview.reporters.summary import waiving_comment
 
     if finding.status is Status.WAIVED:
         where = finding.waiver.path if finding.waiver and finding.waiver.source == "file" else "the comment"
@@ -185,8 +185,8 @@ def _settling(finding: Finding, policy: Policy | None, config: Config | None, *,
     if finding.hit is Hit.SUSPECT and policy is not None and not (config and config.facts.settle(policy.needs)):
         command = " ".join(("agentreview facts confirm", *policy.needs))
         yield f"- A person who checked the facts it rests on confirms them (`{command}`): then it blocks, or is gone."
-    words = comment(finding.path, f"agentreview: ignore[{finding.rule}] <reason>")
-    if words is not None and finding.side != "before":
+    words = waiving_comment(finding)
+    if words is not None:
         place = f"on line {finding.start_line} or the line above"
         yield f"- Accept it, for a reason a reader can check, {place}:\n    {words}"
     yield f"- Accept it until a day, in your name:\n    agentreview waive {finding.fingerprint[:11]} --reason …"

@@ -22,6 +22,7 @@ from agentreview.model import (
     Verdict,
     Waiver,
 )
+from agentreview.reporters.text import comment
 
 EXIT_CODES = {
     Decision.PASS: ExitCode.PASS,
@@ -118,6 +119,13 @@ def questions(finding: Finding) -> list[str]:
     from agentreview.facts import KEYS  # not for the look-up of a verdict that is known
 
     return [need for need in finding.needs if need not in KEYS]
+
+
+def waiving_comment(finding: Finding) -> str | None:
+    """Return the comment that would waive it where it is; None where a comment cannot: a line that is gone, a commit, JSON."""
+    if finding.side == "before" or not finding.excerpt:
+        return None
+    return comment(finding.path, f"agentreview: ignore[{finding.rule}] <reason>")
 
 
 def about_facts(note: str) -> bool:

@@ -30,8 +30,9 @@ from agentreview.reporters.summary import (
     uncovered,
     unfinished,
     waived_by,
+    waiving_comment,
 )
-from agentreview.reporters.text import code, comment, defuse, escape, wrap
+from agentreview.reporters.text import code, defuse, escape, wrap
 
 SHOWN = 10  # files listed for one reason, unless verbose
 FRAME = 14  # lines of a code frame
@@ -201,13 +202,12 @@ def _field(label: str, text: str, paint: Paint, width: int) -> Iterator[str]:
 
 
 def _how_to_waive(finding: Finding, handle: str) -> str:
-    rule = escape(finding.rule)
     if finding.rule == "conduct.waiver-added":
         return "a person settles it, no waiver does"
-    words = comment(finding.path, f"agentreview: ignore[{rule}] <reason>")
-    if words is None or finding.side == "before":
+    words = waiving_comment(finding)
+    if words is None:
         return f'agentreview waive {handle} --reason "<why>"'
-    return f"{words}   (on line {finding.start_line} or the line above)"
+    return f"{escape(words)}   (on line {finding.start_line} or the line above)"
 
 
 def _frame(finding: Finding, paint: Paint, width: int) -> Iterator[str]:

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from agentreview.model import REVIEWER, Finding, Hit, Status
 from agentreview.records import dataclass
 from agentreview.reporters.page.markup import Content, Html, el, isolated, join, prose, text
-from agentreview.reporters.summary import bucket, citations, questions, waived_by
-from agentreview.reporters.text import comment
+from agentreview.reporters.summary import bucket, citations, questions, waived_by, waiving_comment
 
 WORDS = {"blocking": "blocks", "advisory": "advisory", "waived": "waived", "existing": "was there before"}
 LONGEST = 400  # characters of a line, as findings have them
@@ -95,8 +94,8 @@ def _evidence(finding: Finding) -> Html:
 def _waive(finding: Finding, handle: str) -> Content:
     if finding.rule == "conduct.waiver-added":
         return "a person settles it, no waiver does"
-    words = comment(finding.path, f"agentreview: ignore[{finding.rule}] <reason>")
-    if words is None or finding.side == "before":
+    words = waiving_comment(finding)
+    if words is None:
         return el("code", f'agentreview waive {handle} --reason "<why>"')
     return join(el("code", words), f" on line {finding.start_line} or the line above")
 
