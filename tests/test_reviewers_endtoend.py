@@ -260,6 +260,42 @@ def test_without_reviewers_nothing_of_them_is_imported(repo):
     assert not loaded & {"reviewers", "llm", "spend", "masking", "anthropic", "httpx"}
 
 
+def test_the_sdk_is_loaded_only_when_something_is_sent(clinic, server):
+    import os
+    import subprocess
+    import sys
+
+    def loaded(*args, **env):
+        command = [sys.executable, "-X", "importtime", "-m", "agentreview", "run", *args]
+        done = subprocess.run(
+            command,
+            cwd=clinic.path,
+            env={**os.environ, **server.env, **env},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        names = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if "|" in line}
+        assert "agentreview.reviewers.run" in names
+        return done.returncode, "anthropic" in names, len(server.messages)
+
+    server.on("You read carefully", reviewer(answer))
+    assert loaded("--dry-run") == (0, False, 0)
+    assert loaded(AGENTREVIEW_OFFLINE="1") == (3, False, 0)
+    assert loaded() == (0, True, 1)
+    clinic.stage({"NOTES.md": "The clinic opens at nine.\n"})  # another tree, and every unit of it has its answer
+    assert loaded() == (0, False, 1)
+    clinic.commit({"agentreview.toml": SETTINGS + "hook_seconds = 0\n"}, message="only look up")
+    clinic.stage({"clinic/views.py": VIEW + "\n\nLIMIT = 1\n"})
+    found = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "agentreview", "hook", "pre-commit"],
+        cwd=clinic.path, env={**os.environ, **server.env, "PYTHONPROFILEIMPORTTIME": "1"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "agentreview.reviewers.run" in found.stderr
+    assert not re.search(r"\| +anthropic$", found.stderr, re.M)
+    assert len(server.messages) == 1
+
+
 def test_an_interruption_keeps_what_has_finished(repo, server):
     import os
     import signal

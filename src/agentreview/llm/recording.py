@@ -31,9 +31,13 @@ class Logged:
         self._file = os.fdopen(os.open(path, flags, 0o600), "ab")
         os.fchmod(self._file.fileno(), 0o600)  # it may have been there, for everybody to read
 
+    def warm(self) -> None:
+        """Get ready to send."""
+        _told(self._inner, "warm")
+
     def stop(self) -> None:
         """Send nothing more."""
-        _stop(self._inner)
+        _told(self._inner, "stop")
 
     def ask(self, request: Request, deadline: float | None) -> Answer | Failure:
         """Ask, and write down both sides."""
@@ -68,9 +72,13 @@ class Recorder:
         self._times: Counter[str] = Counter()
         folder.mkdir(parents=True, exist_ok=True)
 
+    def warm(self) -> None:
+        """Get ready to send."""
+        _told(self._inner, "warm")
+
     def stop(self) -> None:
         """Send nothing more."""
-        _stop(self._inner)
+        _told(self._inner, "stop")
 
     def ask(self, request: Request, deadline: float | None) -> Answer | Failure:
         """Ask, and keep the answer."""
@@ -120,10 +128,11 @@ def _path(folder: Path, name: str, number: int) -> Path:
     return folder / f"{name.removeprefix('b2:')}.{number}.json"
 
 
-def _stop(inner: Backend) -> None:
-    stop = getattr(inner, "stop", None)
-    if stop is not None:
-        stop()
+def _told(inner: Backend, what: str) -> None:
+    """Pass on what only some backends have a use for."""
+    heard = getattr(inner, what, None)
+    if heard is not None:
+        heard()
 
 
 def _encoded(outcome: Answer | Failure) -> dict[str, Any]:

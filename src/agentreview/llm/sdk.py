@@ -148,12 +148,16 @@ class Sdk:
         self._env = env
         self._lock = threading.Lock()
         self._client: Any = None
+        self._warmed = False
         self._attempt = threading.local()
         self._stopped = threading.Event()
         self._left_out: dict[str, int] = {}  # model -> how much of the modern parameters its endpoint refused
 
     def warm(self) -> None:
-        """Start importing the SDK, which takes seconds, in the background."""
+        """Start importing the SDK, which takes seconds, in the background. Once."""
+        if self._warmed:
+            return
+        self._warmed = True
         threading.Thread(target=self._connect, name="import anthropic", daemon=True).start()
 
     def stop(self) -> None:

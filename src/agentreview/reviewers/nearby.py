@@ -51,6 +51,7 @@ class Around:
     _paths: Paths | None = None
     _read: dict[str, Version | None] = field(default_factory=dict)
     _searched: dict[str, bytes] | None = None
+    _hops: dict[int, list[Hop]] = field(default_factory=dict)  # by the piece's identity
 
     def listing(self) -> Mapping[str, str]:
         """Paths of the tree, and their blobs."""
@@ -79,7 +80,11 @@ class Around:
 
     def hops(self, piece: Piece) -> list[Hop]:
         """What lies one hop away, nearest first, each once."""
+        known = self._hops.get(id(piece))
+        if known is not None:
+            return known
         out: list[Hop] = []
+        self._hops[id(piece)] = out
         seen: set[tuple[str, str]] = {(piece.path, piece.name)}
         for hop in self._all(piece):
             if (hop.version.path, hop.name) not in seen and len(out) < MAX_HOPS:

@@ -28,9 +28,9 @@ from agentreview.reviewers.packets import Packet, packet
 from agentreview.reviewers.profiles import PLAIN, Profile, chosen, closed_list, profiles
 from agentreview.reviewers.routing import risk, route
 from agentreview.reviewers.rules import BY_ID
-from agentreview.reviewers.sending import Told, Work, configured, follow_all, show
+from agentreview.reviewers.sending import Told, Work, configured, follow_all, may_send, show, warm
 from agentreview.reviewers.shown import Shown
-from agentreview.reviewers.units import PROSE, Piece, Version, pieces, plain, unsendable
+from agentreview.reviewers.units import PROSE, Piece, pieces, plain, unsendable
 from agentreview.reviewers.workflows import Workflow, choose, workflows
 
 if TYPE_CHECKING:
@@ -70,20 +70,26 @@ def read(
     around = context(material, settings, who, config.reviewers.never_send)
     asking = backend
     if asking is None and not asked.dry:
-        asking = configured(asked, config, snapshot.worktree or "")  # the SDK loads while packets are made
+        asking = configured(asked, config, snapshot.worktree or "")
     units, withheld = _units(snapshot.changes, engine)
     shown = Shown(open_table(asked.store) if asked.store else Table())
     spoken = addressed(snapshot.changes, config)
-    works = _prepared(who, units, findings, engine, catalogue or engine.catalogue, trees, snapshot, shown)
+    works = _routed(who, units, findings, engine, catalogue or engine.catalogue)
     _ready(works, around, workflow, config, shown)
     answers = Answers(asked.store)
+    changed = {p.path: p.new for p in units if p.new is not None}
+    near = Around(trees, snapshot.tree, engine, changed, config.reviewers.never_send)
     for work in works:
-        assert work.reader is not None  # noqa: S101 - made in the line above
-        for one in work.packets:
+        for number, piece in enumerate(work.pieces, 1):
+            hops = [] if work.profile.name == PLAIN else near.hops(piece)
+            one = packet(number, piece, shown, hops, work.told, frozenset(work.rules))
+            work.packets.append(one)
             work.keys[one.id] = _key(work, one, around, workflow)
             found = None if asked.fresh else answers.load(work.keys[one.id], one.id, shown)
             if found is not None:
                 work.known[one.id] = found
+            elif may_send(asked, config):
+                warm(asking)  # now it is known that something is sent: the SDK loads while the other packets are made
         say(
             "routing",
             f"{work.profile.name}: {work.route.tier} ({work.model}, effort {work.route.effort}): {work.route.why}",
@@ -142,16 +148,13 @@ def _threshold(workflow: Workflow | None, config: Config) -> Severity:
     return stated if stated is not None and stated.rank < config.block_at.rank else config.block_at
 
 
-def _prepared(
-    who: Sequence[Profile], units: Sequence[Piece], findings: Sequence[Finding], engine: Engine, catalogue: Catalogue, trees: Trees | None,
-    snapshot: Snapshot, shown: Shown,
-) -> list[Work]:  # fmt: skip
+def _routed(
+    who: Sequence[Profile], units: Sequence[Piece], findings: Sequence[Finding], engine: Engine, catalogue: Catalogue
+) -> list[Work]:
+    """Each reviewer with the units it reads, the riskiest first, and the model that reads them."""
     config = engine.config
-    changed: dict[str, Version] = {p.path: p.new for p in units if p.new is not None}
-    around = Around(trees, snapshot.tree, engine, changed, config.reviewers.never_send)
     every = {**{p.id: p.rule for p in catalogue.policies}, **BY_ID}
     new = [f for f in findings if f.origin.value == "introduced"]
-    hops = {id(piece): around.hops(piece) for piece in units}
     works = []
     for profile in who:
         ids = closed_list(profile, catalogue.ids())
@@ -164,9 +167,7 @@ def _prepared(
         mine = [p for p in everything if not profile.files or matches(p.path, profile.files)]
         mine.sort(key=lambda p: (-risk(p, told_of), p.path, p.first))
         chosen_route = route(profile, mine, [f for f in told_of if f.rule in rules or f.rule.startswith("conduct.")])
-        made = [packet(n, p, shown, hops.get(id(p), []), told_of, frozenset(rules)) for n, p in enumerate(mine, 1)]
-        model = config.models.tiers[chosen_route.tier].id
-        works.append(Work(profile, rules, chosen_route, model, made, {}))
+        works.append(Work(profile, rules, chosen_route, config.models.tiers[chosen_route.tier].id, mine, told_of))
     return works
 
 

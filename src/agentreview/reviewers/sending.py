@@ -15,7 +15,7 @@ from pathlib import Path
 from agentreview.config import Config
 from agentreview.errors import UsageError
 from agentreview.llm import Backend, Failure, Logged, backend, destination, failed
-from agentreview.model import Asked, Rule
+from agentreview.model import Asked, Finding, Rule
 from agentreview.records import dataclass, field
 from agentreview.reviewers.chain import Reader, Result, follow, request_of, told
 from agentreview.reviewers.convergence import Answers, Known
@@ -23,6 +23,7 @@ from agentreview.reviewers.packets import Packet, grouped, tokens
 from agentreview.reviewers.profiles import Profile
 from agentreview.reviewers.routing import Route
 from agentreview.reviewers.shown import Shown
+from agentreview.reviewers.units import Piece
 from agentreview.spend import Ledger, Metered, estimate
 
 ROOM = 1_000  # tokens of a request beside what is counted
@@ -40,8 +41,10 @@ class Work:
     rules: Mapping[str, Rule]
     route: Route
     model: str
-    packets: list[Packet]
-    keys: dict[str, str]
+    pieces: Sequence[Piece]
+    told: Sequence[Finding]  # what the policies found, as far as it is told of it
+    packets: list[Packet] = field(default_factory=list)  # of those pieces
+    keys: dict[str, str] = field(default_factory=dict)
     reader: Reader | None = None
     known: dict[str, Known] = field(default_factory=dict)
     failures: list[tuple[str, str]] = field(default_factory=list)
@@ -62,9 +65,8 @@ class Work:
 def configured(asked: Asked, config: Config, worktree: str) -> Backend | Failure:
     """Return what asks the configured provider below the caps. Raises UsageError when the log cannot be written."""
     found = backend(os.environ, config)
-    if isinstance(found, Failure) or (asked.surface == "hook" and not config.reviewers.hook_seconds):
+    if isinstance(found, Failure) or not may_send(asked, config):
         return found
-    found.warm()
     asking: Backend = found
     if asked.log:
         try:
@@ -74,6 +76,18 @@ def configured(asked: Asked, config: Config, worktree: str) -> Backend | Failure
             fix = "Name a file in a directory that can be written"
             raise UsageError(f"the log {asked.log} cannot be written: {reason}", fix=fix) from error
     return Metered(asking, config, Ledger(asked.store, asked.state), worktree)
+
+
+def may_send(asked: Asked, config: Config) -> bool:
+    """Whether this review may ask at all, and does not only show or look up."""
+    return not asked.dry and (asked.surface != "hook" or config.reviewers.hook_seconds > 0)
+
+
+def warm(asking: Backend | Failure | None) -> None:
+    """Have a backend get ready, where that takes time; more than once is once."""
+    begin = getattr(asking, "warm", None)
+    if begin is not None:
+        begin()
 
 
 def follow_all(

@@ -96,6 +96,12 @@ class Metered:
         self.usage = _NOTHING
         self.requests = 0
 
+    def warm(self) -> None:
+        """Get ready to send."""
+        warm = getattr(self._inner, "warm", None)
+        if warm is not None:
+            warm()
+
     def stop(self) -> None:
         """Send nothing more."""
         self._stopped.set()
