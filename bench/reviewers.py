@@ -8,10 +8,12 @@
 turns. Six should take at most 1.25 times as long as one.
 
 ``tokens``: what is sent about each case, against the whole diff with the whole files it touches; and what is sent after
-one unit of the change was edited again. Counted is what differs from request to request; the prefix that requests share
-(role, rules, form of the answer) is counted apart, since it is read from the provider's cache at a tenth of the price,
-and any other reader would have one. ``DIR`` holds repositories with a staged change, labelled by the JSON lines of
-``FILE``, as bench/corpus.py makes them. Tokens are estimated as everywhere here: a third of the bytes.
+one added line was edited again: the first of the change, the middle one and the last, in turns. Counted is what differs
+from request to request. The prefix that requests share (role, rules, form of the answer) is counted apart, since any other
+reader would have one; and once more with it, both as sent and at what it costs: written to the provider's cache at 1.25
+times the price of input, read from there at a tenth. ``DIR`` holds repositories with a staged change, labelled by the
+JSON lines of ``FILE``, as bench/corpus.py makes them. Tokens are estimated as everywhere here: a third of the bytes.
+The reader of this measurement finds nothing, so no second one is asked.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 
@@ -68,6 +72,9 @@ def main() -> int:
 
 
 def wait(options: argparse.Namespace) -> int:
+    if find_spec("anthropic") is None:
+        print("the SDK of the Messages API is not installed, so nothing can be asked: pip install -e '.[model]'")
+        return 2
     took: dict[tuple[str, ...], list[float]] = {ONE: [], SIX: []}
     together = 0
     with tempfile.TemporaryDirectory(prefix="agentreview-bench-") as folder:
@@ -113,7 +120,7 @@ class Silent:
     """Finds nothing, and counts what it was sent."""
 
     def __init__(self) -> None:
-        self.tokens = self.requests = self.prefix = 0
+        self.tokens = self.requests = self.prefix = self.units = 0
         self.lock = threading.Lock()
 
     def ask(self, request, deadline):  # noqa: ARG002
@@ -121,14 +128,15 @@ class Silent:
         from agentreview.modelsettings import known_model
         from agentreview.spend import estimate
 
+        said = answer(request.messages[0][1])
         with self.lock:
             self.requests += 1
+            self.units += len(said["reviewed"])
             bare = replace(request, system=(), schema=None)
             changing = estimate(bare, known_model(request.model)).input_tokens
             self.tokens += changing
             self.prefix += estimate(request, known_model(request.model)).input_tokens - changing
-        text = json.dumps(answer(request.messages[0][1]))
-        return Answer(text, "end_turn", Usage(1, 1), 0.0, request.model)
+        return Answer(json.dumps(said), "end_turn", Usage(1, 1), 0.0, request.model)
 
 
 def sent(options: argparse.Namespace) -> int:
@@ -136,49 +144,58 @@ def sent(options: argparse.Namespace) -> int:
     from agentreview.evaluation.cases import from_manifest
     from agentreview.evaluation.play import prepared
 
-    total: dict[str, list[int]] = {
-        "packets": [],
-        "files": [],
-        "first": [],
-        "again": [],
-        "prefix": [],
-        "prefix again": [],
-    }
-    print(f"{'case':<40} {'whole files':>12} {'packets':>9} {'share':>6} {'after an edit':>14} {'share':>6}")
+    rows: list[tuple[Silent, int, list[Silent]]] = []
+    print(f"{'case':<40} {'units':>5} {'whole files':>12} {'packets':>9} {'share':>6}   after an edit of one line")
     with tempfile.TemporaryDirectory(prefix="agentreview-bench-") as folder:
         for case in from_manifest(options.cases.absolute(), options.manifest, options.ids):
-            copy = Path(folder, case.id)
-            shutil.copytree(case.repo, copy, symlinks=True, ignore=shutil.ignore_patterns("agentreview"))
-            store = Path(folder, "store", case.id)
+            copy, store = Path(folder, case.id), Path(folder, "store", case.id)
+            again: list[Silent] = []
             try:
-                first, whole = _read(replace(case, repo=str(copy)), options.reviewer, store, prepared, Config())
+                shutil.copytree(case.repo, copy, symlinks=True, ignore=shutil.ignore_patterns("agentreview"))
+                mine = replace(case, repo=str(copy))
+                first, whole = _read(mine, options.reviewer, store, prepared, Config())
                 if not first.requests:
                     continue
-                again = _edited(copy, case, options.reviewer, store, prepared, Config())
+                for number, place in enumerate(_places(copy)):
+                    kept = Path(folder, "again", f"{case.id}-{number}")
+                    shutil.copytree(store, kept)
+                    with _edited(copy, *place):
+                        again.append(_read(mine, options.reviewer, kept, prepared, Config())[0])
             finally:
                 shutil.rmtree(copy, ignore_errors=True)
-            total["packets"].append(first.tokens)
-            total["files"].append(whole)
-            total["prefix"].append(first.prefix)
-            line = f"{case.id:<40} {whole:>12,} {first.tokens:>9,} {first.tokens / whole:>6.0%}"
-            if again is not None:
-                total["first"].append(first.tokens)
-                total["again"].append(again.tokens)
-                total["prefix again"].append(again.prefix)
-                line += f" {again.tokens:>14,} {again.tokens / first.tokens:>6.0%}"
-            print(line, flush=True)
-    if not total["packets"]:
+            rows.append((first, whole, again))
+            line = f"{case.id:<40} {first.units:>5} {whole:>12,} {first.tokens:>9,} {first.tokens / whole:>6.0%}   "
+            print(line + "  ".join(f"{one.tokens:,} ({one.tokens / first.tokens:.0%})" for one in again), flush=True)
+    if not rows:
         print("no case with anything to read")
         return 1
-    for name, one, other in (("all", "files", "packets"), ("after an edit", "first", "again")):
-        if total[one]:
-            share = sum(total[other]) / sum(total[one])
-            shares = sorted(b / a for a, b in zip(total[one], total[other], strict=True))
-            middle = median(shares)
-            print(
-                f"{name}: {sum(total[other]):,} of {sum(total[one]):,} tokens = {share:.1%}; median of cases {middle:.0%}"
-            )
+    print()
+    _said("first review, against diff and whole files", [(whole, first.tokens) for first, whole, _ in rows])
+    edits = [(first, one) for first, _, again in rows for one in again]
+    _said("after an edit, against the first", [(first.tokens, one.tokens) for first, one in edits])
+    for low, high in ((1, 1), (2, 4), (5, 9), (10, 10**6)):
+        some = [(first.tokens, one.tokens) for first, one in edits if low <= first.units <= high]
+        _said(
+            f"  of {low} unit{'s' if high > 1 else ''}{f' to {high}' if low < high < 100 else ' and more' if high > 100 else ''}",
+            some,
+        )
+    _said("  with the prefix, as sent", [(f.tokens + f.prefix, o.tokens + o.prefix) for f, o in edits])
+    priced = [(f.tokens + 1.25 * f.prefix, o.tokens + 0.1 * o.prefix) for f, o in edits]
+    _said("  with the prefix, at what it costs", priced)
     return 0
+
+
+def _said(what: str, pairs: list[tuple[float, float]]) -> None:
+    """One line: the share of all together, and how it is spread over the cases."""
+    if not pairs:
+        return
+    shares = sorted(b / a for a, b in pairs)
+    spread = ", ".join(f"{shares[min(int(len(shares) * q), len(shares) - 1)]:.0%}" for q in (0.1, 0.25, 0.5, 0.75, 0.9))
+    below = sum(share <= 0.1 for share in shares)
+    total = sum(b for _, b in pairs) / sum(a for a, _ in pairs)
+    print(
+        f"{what + ':':<46} {total:6.1%} of all tokens; a tenth to nine tenths of {len(pairs)}: {spread}; {below} at most a tenth"
+    )
 
 
 def _read(case, reviewer: str, store: Path, prepared, config):
@@ -205,11 +222,12 @@ def _read(case, reviewer: str, store: Path, prepared, config):
     return silent, whole
 
 
-def _edited(repo: Path, case, reviewer: str, store: Path, prepared, config) -> Silent | None:
-    """Edit one line that the change added, stage it, and read again: what had an answer keeps it."""
+def _places(repo: Path) -> list[tuple[str, int]]:
+    """Lines of code that the change added: the first, the middle one and the last, as far as they are different ones."""
     diff = subprocess.run(
         ["git", "-C", str(repo), "diff", "--cached", "-U0", "--no-renames"], capture_output=True, check=True
     ).stdout.decode("utf-8", "replace")
+    found: list[tuple[str, int]] = []
     path, number = "", 0
     for line in diff.splitlines():
         if line.startswith("+++ b/"):
@@ -219,17 +237,24 @@ def _edited(repo: Path, case, reviewer: str, store: Path, prepared, config) -> S
         elif line.startswith("+"):
             number += 1
             if path.endswith((".py", ".ts", ".tsx", ".js", ".go", ".java", ".rb")) and line[1:].strip(" \t)}];,"):
-                break
-    else:
-        return None
+                found.append((path, number))
+    return [found[n] for n in sorted({0, len(found) // 2, len(found) - 1})] if found else []
+
+
+@contextmanager
+def _edited(repo: Path, path: str, number: int):
+    """Edit one line and stage it; what had an answer keeps it. Afterwards it is as it was."""
     file = repo / path
-    lines = file.read_text(encoding="utf-8").split("\n")
-    comment = "  # mended" if path.endswith((".py", ".rb")) else "  // mended"
-    lines[number - 1] += comment
-    file.write_text("\n".join(lines), encoding="utf-8")
-    subprocess.run(["git", "-C", str(repo), "add", path], check=True)
-    again, _ = _read(replace(case, repo=str(repo)), reviewer, store, prepared, config)
-    return again
+    text = file.read_bytes()
+    lines = text.decode("utf-8").split("\n")
+    lines[number - 1] += "  # mended" if path.endswith((".py", ".rb")) else "  // mended"
+    try:
+        file.write_text("\n".join(lines), encoding="utf-8")
+        subprocess.run(["git", "-C", str(repo), "add", path], check=True)
+        yield
+    finally:
+        file.write_bytes(text)
+        subprocess.run(["git", "-C", str(repo), "add", path], check=True)
 
 
 if __name__ == "__main__":

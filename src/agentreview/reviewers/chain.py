@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from agentreview.canonical import digest
@@ -44,6 +44,7 @@ class Result:
     known: dict[str, Known] = field(default_factory=dict)
     failures: list[tuple[str, str]] = field(default_factory=list)  # (unit label or '', reason: detail)
     seconds: float = 0.0
+    whole: set[str] = field(default_factory=set)  # units that were sent in part first, and then whole
 
 
 def request_of(reader: Reader, packets: Sequence[Packet]) -> Request:
@@ -69,10 +70,21 @@ def follow(reader: Reader, packets: Sequence[Packet], shown: Shown, backend: Bac
         result.failures.append(("", told(given)))
         return result
     checked = _review(given, reader, packets, shown)
+    refused = _refused(checked, packets)
+    if refused:
+        result.whole = {packet.id for packet in refused}
+        later = follow(reader, refused, shown, backend, deadline)
+        result.known |= later.known
+        result.failures += later.failures
+        result.seconds += later.seconds
+        packets = [packet for packet in packets if packet.id not in result.whole]
+        if not packets:
+            return result
+        checked = _review(given, reader, packets, shown, result.whole)
     if isinstance(checked, Failure) or checked.problems:
         problems = [checked.detail] if isinstance(checked, Failure) else list(checked.problems)
         second = _ask(backend, _again(first, given, problems), deadline, result)
-        repaired = second if isinstance(second, Failure) else _review(second, reader, packets, shown)
+        repaired = second if isinstance(second, Failure) else _review(second, reader, packets, shown, result.whole)
         if isinstance(repaired, Failure):
             if isinstance(checked, Failure):
                 result.failures.append(("", told(repaired if isinstance(second, Failure) else checked)))
@@ -106,11 +118,28 @@ def _ask(backend: Backend, request: Request, deadline: float | None, result: Res
     return given
 
 
-def _review(given: Answer, reader: Reader, packets: Sequence[Packet], shown: Shown) -> Review | Failure:
+def _refused(checked: Review | Failure, packets: Sequence[Packet]) -> list[Packet]:
+    """Units, whole, of which part was shown and that was not enough to vouch for them or to settle a suspect."""
+    if isinstance(checked, Failure):
+        return []
+    open_ = {one.id for one in checked.suspects if one.verdict == "needs_context"}
+    return [
+        one.whole
+        for one in packets
+        if one.whole is not None
+        and (one.id in checked.unread or any(name in open_ - one.undecided for name, _ in one.asked))
+    ]
+
+
+def _review(
+    given: Answer, reader: Reader, packets: Sequence[Packet], shown: Shown, without: Collection[str] = ()
+) -> Review | Failure:
+    """Check an answer; what it says of the units ``without`` is another answer's."""
     try:
         value = answers.parsed(given.text, answers.REVIEW_SCHEMA)
     except BadAnswerError as error:
         return failed(error.reason, error.detail, given.usage)
+    value = {**value, "claims": [one for one in value["claims"] if one["unit"] not in without]}
     return answers.review(value, packets, frozenset(reader.rules), shown)
 
 
@@ -209,7 +238,7 @@ def _refuted(
     result: Result,
 ) -> dict[str, Settled]:  # fmt: skip
     """Return the second reader's verdicts by claim; none, and a failure, when there is no usable answer."""
-    packets = list({packet.id: packet for packet, _, _, _ in asked.values()}.values())
+    packets = list({packet.id: packet.whole or packet for packet, _, _, _ in asked.values()}.values())
     claims = [(name, rule, shown.word(said)) for name, (_, rule, said, _) in asked.items()]
     message = prompts.refute_message(packets, claims)
     request = Request(

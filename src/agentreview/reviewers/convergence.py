@@ -1,24 +1,28 @@
 """Answers that are known: kept for each unit, by everything they rest on, so that an unchanged unit keeps its answer.
 
 A small JSON file each below ``<store>/reviews``, shared by all worktrees; disposable, never executed. Lines are kept by
-their text and found again: a unit that only moved is not asked about again.
+their text and found again: a unit that only moved is not asked about again. Beside them is kept how each unit looked when
+it was last read whole, so that the next reading need not be shown all of it again (:mod:`agentreview.reviewers.again`).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from agentreview.canonical import canonical_json, digest
 from agentreview.records import dataclass
+from agentreview.reviewers import again
+from agentreview.reviewers.again import Earlier, Quoted, Sight
 from agentreview.reviewers.answers import Cited, Said, Settled
 from agentreview.reviewers.shown import Place, Shown
 from agentreview.store import read, write
 
 FORMAT = 1
-KEEP = 5000  # answers; what is older goes when one in 64 is written
+KEEP = 10_000  # files, two a unit; what is older goes when one in 64 is written
+Kept = TypeVar("Kept")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,21 @@ class Answers:
 
     def load(self, key: str, unit: str, shown: Shown) -> Known | None:
         """Return what is known of a unit, its lines found again, or None when there is any doubt."""
+        return self._read(key, lambda raw: _decoded(raw, unit, shown))
+
+    def save(self, key: str, known: Known) -> None:
+        """Keep an answer. Failing costs time and money, nothing else."""
+        self._write(key, _encoded(known))
+
+    def earlier(self, name: str) -> Earlier | None:
+        """Return how a unit looked when it was last read whole."""
+        return self._read(name, again.decoded)
+
+    def remember(self, name: str, sight: Sight, known: Known) -> None:
+        """Keep how a unit looked when it was last read whole, and what stands against it now."""
+        self._write(name, again.encoded(_earlier(sight, known)))
+
+    def _read(self, key: str, decode: Callable[[Any], Kept | None]) -> Kept | None:
         path = self._path(key)
         data = read(path) if path is not None else None
         if data is None:
@@ -45,16 +64,15 @@ class Answers:
         if head != _seal(key, body):
             return None
         try:
-            return _decoded(json.loads(body), unit, shown)
+            return decode(json.loads(body))
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
 
-    def save(self, key: str, known: Known) -> None:
-        """Keep an answer. Failing costs time and money, nothing else."""
+    def _write(self, key: str, value: dict[str, Any]) -> None:
         path = self._path(key)
         if path is None:
             return
-        body = canonical_json(_encoded(known))
+        body = canonical_json(value)
         try:
             write(path, _seal(key, body) + b"\n" + body)
             if digest(key.encode(), size=1).endswith(("00", "40", "80", "c0")):
@@ -70,6 +88,21 @@ class Answers:
 def unit_key(parts: Mapping[str, Any]) -> str:
     """Name an answer by everything it rests on."""
     return digest({"format": FORMAT, **parts})
+
+
+def _earlier(sight: Sight, known: Known) -> Earlier:
+    """What a reading leaves for the next one: what it holds against a unit, in words, and every line that it quotes."""
+    stands = [said for said, verdict, _ in known.claims if verdict != "refuted"]
+    places = [cited.place for said in stands for cited in said.evidence]
+    places += [
+        place for place in (*(said.place for said in stands), *(one.place for _, one in known.suspects)) if place
+    ]
+    return Earlier(
+        sight=sight,
+        said=tuple((said.rule, f"{said.message} {said.scenario}".strip()) for said in stands),
+        quoted=tuple(dict.fromkeys(Quoted(place.path, place.side, place.text) for place in places)),
+        undecided=frozenset(name for name, one in known.suspects if one.verdict == "needs_context"),
+    )
 
 
 def _seal(key: str, body: bytes) -> bytes:

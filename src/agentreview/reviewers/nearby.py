@@ -30,12 +30,18 @@ MAX_BYTES = 256 * 1024
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Hop:
-    """Lines of another unit, and why they are shown."""
+    """Lines of another unit, and why they are shown. ``at`` are those that call, where it is a caller."""
 
     why: str
     version: Version
-    name: str
+    unit: Unit
     spans: Spans
+    at: tuple[int, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """How people call it."""
+        return self.unit.qualname
 
 
 @dataclass(slots=True, eq=False)
@@ -50,7 +56,7 @@ class Around:
     _listing: Mapping[str, str] | None = None
     _paths: Paths | None = None
     _read: dict[str, Version | None] = field(default_factory=dict)
-    _searched: dict[str, bytes] | None = None
+    _searched: dict[str, dict[str, bytes]] = field(default_factory=dict)  # by suffix
     _hops: dict[int, list[Hop]] = field(default_factory=dict)  # by the piece's identity
 
     def listing(self) -> Mapping[str, str]:
@@ -104,7 +110,7 @@ class Around:
         for name, _ in analysis.own(unit).calls:
             helper = resolve(analysis, unit, name)
             if helper is not None:
-                yield Hop("called", piece.new, helper.qualname, _lines(piece.new, helper))
+                yield Hop("called", piece.new, helper, _lines(piece.new, helper))
             else:
                 yield from self._named(piece.new, analysis, "", name, "called")
         for fact in piece.facts:
@@ -117,7 +123,7 @@ class Around:
             return
         here = analysis.names.get(local or name)
         if here is not None and here.kind == "class":
-            yield Hop(why, version, here.qualname, _lines(version, here))
+            yield Hop(why, version, here, _lines(version, here))
             return
         target = imported(analysis, name)
         if not target:
@@ -128,7 +134,7 @@ class Around:
                 continue
             unit = _find(found.analysis, symbol)
             if unit is not None:
-                yield Hop(why, found, unit.qualname, _lines(found, unit))
+                yield Hop(why, found, unit, _lines(found, unit))
                 return
 
     def _callers(self, piece: Piece, analysis: Analysis, unit: Unit) -> Iterator[Hop]:
@@ -137,15 +143,15 @@ class Around:
             return
         left = MAX_CALLERS
         for other in analysis.module.units:
-            if (
-                left
-                and other is not unit
-                and any(resolve(analysis, other, n) is unit for n, _ in analysis.own(other).calls)
-            ):
+            if not left or other is unit:
+                continue
+            lines = [e.line for n, e in analysis.own(other).calls if resolve(analysis, other, n) is unit]
+            if lines:
                 left -= 1
-                yield Hop("caller", piece.new, other.qualname, _lines(piece.new, other))
-        call = f"{unit.name}(".encode()
-        holding = [path for path, data in self._code(piece).items() if call in data]
+                yield Hop("caller", piece.new, other, _lines(piece.new, other), tuple(lines[:MAX_CALLERS]))
+        call, home = f"{unit.name}(".encode(), dirname(piece.path)
+        holding = [path for path, data in self._code(piece).items() if path != piece.path and call in data]
+        holding.sort(key=lambda path: (-_common(home, dirname(path)), path))
         for path in holding[:MAX_TRIED]:
             if not left:
                 return
@@ -158,22 +164,28 @@ class Around:
                     left -= 1
                     at = calls[0][1].line
                     spans = ((max(other.line, at - 6), min(other.end_line, at + 6)),)
-                    yield Hop("caller", found, other.qualname, spans)
+                    yield Hop("caller", found, other, spans, (at,))
 
     def _code(self, piece: Piece) -> dict[str, bytes]:
-        """Contents of code files of the tree, those near the unit first; read once for the whole review."""
-        if self._searched is None:
-            home = dirname(piece.path)
-            suffix = piece.path.rpartition(".")[2]
-            near = sorted(
-                (p for p in self.listing() if p.endswith(f".{suffix}") and p not in self.changed and language_of(p, b"")),
-                key=lambda p: (-_common(home, dirname(p)), p),
-            )[:SEARCHED]  # fmt: skip
+        """Contents of code files that end as this one does, those near any changed file first; read once a review.
+
+        Which files these are depends on the whole change and not on the unit asked about first: or its neighbours,
+        and with them its kept answer, would depend on who else is reviewing.
+        """
+        suffix = piece.path.rpartition(".")[2]
+        if suffix not in self._searched:
+            ours = {p: v for p, v in self.changed.items() if p.endswith(f".{suffix}")}
+            homes = {dirname(p) for p in ours}
+            shared: dict[str, int] = {}
+            found = [p for p in self.listing() if p.endswith(f".{suffix}") and p not in ours and language_of(p, b"")]
+            for folder in {dirname(p) for p in found}:
+                shared[folder] = max((_common(home, folder) for home in homes), default=0)
+            near = sorted(found, key=lambda p: (-shared[dirname(p)], p))[:SEARCHED]
             blobs = {p: self.listing()[p] for p in near}
             data = self.trees.read(list(blobs.values()), MAX_BYTES) if self.trees is not None and blobs else {}
-            self._searched = {p: data[oid] for p, oid in blobs.items() if oid in data}
-            self._searched.update({p: v.content for p, v in self.changed.items() if p != piece.path})
-        return self._searched
+            self._searched[suffix] = {p: data[oid] for p, oid in blobs.items() if oid in data}
+            self._searched[suffix].update({p: v.content for p, v in ours.items()})
+        return self._searched[suffix]
 
 
 def _common(a: str, b: str) -> int:

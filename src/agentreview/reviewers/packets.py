@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from agentreview.canonical import digest
 from agentreview.model import Finding
-from agentreview.records import dataclass
+from agentreview.records import dataclass, replace
 from agentreview.reviewers.nearby import Hop
 from agentreview.reviewers.shown import Shown
 from agentreview.reviewers.units import MODULE, Piece, Spans, Version, merged, numbers
@@ -14,11 +14,32 @@ from agentreview.syntax.facts import Fact
 
 TOKEN = 3.2  # characters of code, roughly and on the safe side
 MAX_FACTS = 12
+READ_BEFORE = "read before"
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Which lines are shown of a unit that was read whole before, and of its neighbours; of those in ``named`` only the name.
+
+    ``edited`` are lines that differ since then, and ``said`` is what a reading held against the unit: it is asked about again.
+    ``undecided`` are suspects, by fingerprint, that showing all of it did not settle.
+    """
+
+    after: Spans
+    before: Spans
+    hops: tuple[Spans, ...]
+    edited: frozenset[int]
+    named: tuple[str, ...]
+    said: tuple[str, ...]
+    undecided: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Packet:
-    """One unit, ready to be sent. ``id`` names it in the answer, ``key`` is its content without line numbers."""
+    """One unit, ready to be sent. ``id`` names it in the answer, ``key`` is its content without line numbers.
+
+    Where it shows only part of what was read before, ``whole`` is all of it, and would not settle ``undecided``.
+    """
 
     id: str
     piece: Piece
@@ -26,6 +47,8 @@ class Packet:
     key: str
     asked: tuple[tuple[str, Finding], ...]  # (id in the answer, deterministic suspect)
     known: tuple[Finding, ...] = ()  # deterministic violations: settled, and only told
+    whole: Packet | None = None
+    undecided: frozenset[str] = frozenset()  # of ``asked``, by id
 
     @property
     def tokens(self) -> int:
@@ -53,6 +76,15 @@ def packet(
     return Packet(name, piece, "\n".join(body), content_key(piece, hops, mine), asked, known)
 
 
+def shorter(one: Packet, shown: Shown, hops: Sequence[Hop], cut: Cut) -> Packet:
+    """The same unit with less shown of it; the packet itself where that is not less."""
+    body = "\n".join(_body(one.id, one.piece, shown, hops, one.asked, one.known, cut))
+    if len(body) >= len(one.text):
+        return one
+    undecided = frozenset(name for name, finding in one.asked if finding.fingerprint in cut.undecided)
+    return replace(one, text=body, whole=one, undecided=undecided)
+
+
 def concerns(piece: Piece, finding: Finding) -> bool:
     """Whether a deterministic finding is about this unit."""
     if finding.path != piece.path:
@@ -63,31 +95,48 @@ def concerns(piece: Piece, finding: Finding) -> bool:
 
 def _body(
     name: str, piece: Piece, shown: Shown, hops: Sequence[Hop], asked: Sequence[tuple[str, Finding]], known: Sequence[Finding],
+    cut: Cut | None = None,
 ) -> Iterator[str]:  # fmt: skip
     what = {"function": "function", "class": "class, its head and changed lines", "module": "top level of the file"}
-    yield f"== {name}: {shown.word(piece.path)} {shown.word(piece.name)} ({what.get(piece.kind, 'changed lines')})"
+    before = f"; {READ_BEFORE}" if cut is not None else ""
+    yield f"== {name}: {shown.word(piece.path)} {shown.word(piece.name)} ({what.get(piece.kind, 'changed lines')}{before})"
     if piece.new is not None and piece.after:
-        head = _above(piece.new, piece)
-        yield f"-- after, {shown.word(piece.path)}{_changed(piece.added)}"
-        yield from shown.rows(piece.new, "after", numbers(merged([*head, *piece.after])))
+        head = above(piece.new, piece)
+        if cut is None:
+            yield f"-- after, {shown.word(piece.path)}{_changed(piece.added)}"
+            yield from shown.rows(piece.new, "after", numbers(merged([*head, *piece.after])))
+        else:
+            since = f" (changed since then: {_ranges(sorted(cut.edited))})" if cut.edited else ""
+            yield f"-- after, {shown.word(piece.path)}{_changed(piece.added)}{since}"
+            yield from shown.rows(piece.new, "after", numbers(merged([*((a, a) for a, _ in head), *cut.after])))
     else:
         yield "-- after: it is gone"
     if piece.old is not None and piece.before and piece.removed:
-        yield f"-- before, {shown.word(piece.old.path)}{_changed(piece.removed)}"
-        yield from shown.rows(piece.old, "before", numbers(piece.before))
+        gone = piece.before if cut is None else cut.before
+        yield f"-- before, {shown.word(piece.old.path)}{_changed(piece.removed)}{'' if gone else f': {READ_BEFORE}'}"
+        yield from shown.rows(piece.old, "before", numbers(gone))
     elif piece.old is None or not piece.before:
         yield "-- before: it is new"
     elif piece.added:
         yield "-- before: the same without the changed lines"
-    for hop in hops:
-        yield f"-- {hop.why}: {shown.word(hop.version.path)} {shown.word(hop.name)}"
-        yield from shown.rows(hop.version, "after", numbers(hop.spans))
-    if piece.facts:
+    for hop, spans in zip(hops, [hop.spans for hop in hops] if cut is None else cut.hops, strict=True):
+        if spans:
+            part = f" ({READ_BEFORE})" if spans != hop.spans else ""
+            yield f"-- {hop.why}: {shown.word(hop.version.path)} {shown.word(hop.name)}{part}"
+            yield from shown.rows(hop.version, "after", numbers(spans))
+    if cut is not None and cut.named:
+        yield f"-- {READ_BEFORE}, and the same: {', '.join(map(shown.word, cut.named))}"
+    facts = [f for f in piece.facts if cut is None or f.line in cut.edited][:MAX_FACTS]
+    if facts:
         yield "-- what tools see in it"
-        yield from (f"   line {f.line}: {shown.word(_said(f))}" for f in piece.facts[:MAX_FACTS])
+        yield from (f"   line {f.line}: {shown.word(_said(f))}" for f in facts)
     if known:
         yield "-- already reported, settled: say nothing more about these"
-        yield from (f"   {f.rule}, line {f.start_line}: {shown.word(f.message)}" for f in known)
+        told = [f": {shown.word(f.message)}" if cut is None else "" for f in known]
+        yield from (f"   {f.rule}, line {f.start_line}{words}" for f, words in zip(known, told, strict=True))
+    if cut is not None and cut.said:
+        yield "-- held against it before it was edited again: claim it again where it still stands"
+        yield from (f"   {shown.word(one)}" for one in cut.said)
     if asked:
         yield "-- suspects: settle each of these"
         yield from (f"   {i}: {f.rule}, line {f.start_line} ({f.side}): {shown.word(f.message)}" for i, f in asked)
@@ -101,7 +150,7 @@ def _ranges(lines: Iterable[int]) -> str:
     return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in merged([(n, n) for n in lines]))
 
 
-def _above(version: Version, piece: Piece) -> Spans:
+def above(version: Version, piece: Piece) -> Spans:
     """Heads of the classes around a function: decorators, name, bases, and what is set there in the first lines."""
     unit, out = piece.unit, []
     if unit is None or piece.kind != "function":
@@ -128,18 +177,19 @@ def content_key(piece: Piece, hops: Sequence[Hop], findings: Iterable[Finding]) 
             "path": piece.path,
             "name": piece.name,
             "kind": piece.kind,
-            "after": _text(piece.new, piece.after),
-            "before": _text(piece.old, piece.before if piece.removed else ()),
-            "added": _text(piece.new, merged([(n, n) for n in piece.added])),
-            "removed": _text(piece.old, merged([(n, n) for n in piece.removed])),
-            "head": _text(piece.new, _above(piece.new, piece)) if piece.new is not None else "",
-            "near": sorted([hop.why, hop.version.path, hop.name, _text(hop.version, hop.spans)] for hop in hops),
+            "after": text_at(piece.new, piece.after),
+            "before": text_at(piece.old, piece.before if piece.removed else ()),
+            "added": text_at(piece.new, merged([(n, n) for n in piece.added])),
+            "removed": text_at(piece.old, merged([(n, n) for n in piece.removed])),
+            "head": text_at(piece.new, above(piece.new, piece)) if piece.new is not None else "",
+            "near": sorted([hop.why, hop.version.path, hop.name, text_at(hop.version, hop.spans)] for hop in hops),
             "known": sorted([f.rule, f.hit.value, f.fingerprint] for f in findings),
         }
     )
 
 
-def _text(version: Version | None, spans: Spans) -> str:
+def text_at(version: Version | None, spans: Spans) -> str:
+    """Those lines of a version, as one text."""
     return "\n".join(version.lines[n - 1] for n in numbers(spans) if n <= len(version.lines)) if version else ""
 
 

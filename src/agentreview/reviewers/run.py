@@ -6,7 +6,7 @@ Everything is prepared before anything is sent (:mod:`agentreview.reviewers.send
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agentreview.canonical import digest
 from agentreview.config import Config, Level
@@ -20,15 +20,16 @@ from agentreview.policies.load import Catalogue
 from agentreview.records import dataclass, field, replace
 from agentreview.reviewers import conclude, prompts
 from agentreview.reviewers.addressed import RULE, addressed
+from agentreview.reviewers.again import cut, sight
 from agentreview.reviewers.chain import MAX_TOKENS, Reader, place
 from agentreview.reviewers.context import Context, Material, context
 from agentreview.reviewers.convergence import Answers, unit_key
-from agentreview.reviewers.nearby import Around
-from agentreview.reviewers.packets import Packet, packet
+from agentreview.reviewers.nearby import Around, Hop
+from agentreview.reviewers.packets import Packet, packet, shorter
 from agentreview.reviewers.profiles import PLAIN, Profile, chosen, closed_list, profiles
 from agentreview.reviewers.routing import risk, route
 from agentreview.reviewers.rules import BY_ID
-from agentreview.reviewers.sending import Told, Work, configured, follow_all, may_send, show, warm
+from agentreview.reviewers.sending import Seen, Told, Work, configured, follow_all, may_send, show, warm
 from agentreview.reviewers.shown import Shown
 from agentreview.reviewers.units import PROSE, Piece, pieces, plain, unsendable
 from agentreview.reviewers.workflows import Workflow, choose, workflows
@@ -80,16 +81,27 @@ def read(
     changed = {p.path: p.new for p in units if p.new is not None}
     near = Around(trees, snapshot.tree, engine, changed, config.reviewers.never_send)
     for work in works:
+        rests_on = _rests_on(work, around, workflow)
         for number, piece in enumerate(work.pieces, 1):
             hops = [] if work.profile.name == PLAIN else near.hops(piece)
             one = packet(number, piece, shown, hops, work.told, frozenset(work.rules))
-            work.packets.append(one)
-            work.keys[one.id] = _key(work, one, around, workflow)
+            work.keys[one.id] = unit_key({**rests_on, "unit": one.key})
             found = None if asked.fresh else answers.load(work.keys[one.id], one.id, shown)
             if found is not None:
                 work.known[one.id] = found
-            elif may_send(asked, config):
-                warm(asking)  # now it is known that something is sent: the SDK loads while the other packets are made
+            else:
+                if may_send(asked, config):
+                    warm(asking)  # now it is known that something is sent: the SDK loads while other packets are made
+                one = _again(
+                    work,
+                    one,
+                    hops,
+                    unit_key({**rests_on, "last": [piece.path, piece.name, piece.kind]}),
+                    answers,
+                    asked,
+                    shown,
+                )
+            work.packets.append(one)
         say(
             "routing",
             f"{work.profile.name}: {work.route.tier} ({work.model}, effort {work.route.effort}): {work.route.why}",
@@ -197,20 +209,30 @@ def _ready(works: Sequence[Work], around: Context, workflow: Workflow | None, co
         )
 
 
-def _key(work: Work, one: Packet, around: Context, workflow: Workflow | None) -> str:
+def _rests_on(work: Work, around: Context, workflow: Workflow | None) -> dict[str, Any]:
+    """Everything an answer rests on but the unit itself."""
     assert work.reader is not None  # noqa: S101 - see read
-    return unit_key(
-        {
-            "prompt": prompts.VERSION,
-            "profile": work.profile.digest,
-            "rules": {name: digest([rule.title, rule.severity.value, rule.help]) for name, rule in work.rules.items()},
-            "blocking": sorted(name for name, rule in work.rules.items() if work.reader.blocks(rule)),
-            "models": [work.model, work.route.effort, work.reader.refute_model],
-            "unit": one.key,
-            "context": around.digest,
-            "workflow": [] if workflow is None else [workflow.name, *workflow.questions, workflow.body],
-        }
-    )
+    return {
+        "prompt": prompts.VERSION,
+        "profile": work.profile.digest,
+        "rules": {name: digest([rule.title, rule.severity.value, rule.help]) for name, rule in work.rules.items()},
+        "blocking": sorted(name for name, rule in work.rules.items() if work.reader.blocks(rule)),
+        "models": [work.model, work.route.effort, work.reader.refute_model],
+        "context": around.digest,
+        "workflow": [] if workflow is None else [workflow.name, *workflow.questions, workflow.body],
+    }
+
+
+def _again(
+    work: Work, one: Packet, hops: Sequence[Hop], name: str, answers: Answers, asked: Asked, shown: Shown
+) -> Packet:
+    """Show of a unit that was read before only what is needed. CI, ``--fresh`` and the baseline read everything whole."""
+    now = sight(one.piece, hops)
+    whole = asked.fresh or asked.surface == "ci" or work.profile.name == PLAIN
+    earlier = None if whole else answers.earlier(name)
+    less = cut(one.piece, hops, earlier) if earlier is not None else None
+    work.seen[one.id] = Seen(name, now, earlier.sight if earlier is not None and less is not None else None)
+    return one if less is None else shorter(one, shown, hops, less)
 
 
 def _concluded(

@@ -17,6 +17,7 @@ from agentreview.errors import UsageError
 from agentreview.llm import Backend, Failure, Logged, backend, destination, failed
 from agentreview.model import Asked, Finding, Rule
 from agentreview.records import dataclass, field
+from agentreview.reviewers.again import Sight
 from agentreview.reviewers.chain import Reader, Result, follow, request_of, told
 from agentreview.reviewers.convergence import Answers, Known
 from agentreview.reviewers.packets import Packet, grouped, tokens
@@ -33,6 +34,15 @@ GRACE = 1.0  # seconds after a hook's time in which a backend may still say itse
 Told = Callable[[str, str], None]  # (kind, text): routing | reading | done | dry-run
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """How a unit looks now and did when it was last read whole, and under which name that is kept."""
+
+    name: str
+    now: Sight
+    before: Sight | None = None
+
+
 @dataclass(slots=True)
 class Work:
     """One reviewer's part: what it reads, what is known already, what came of the rest."""
@@ -45,6 +55,7 @@ class Work:
     told: Sequence[Finding]  # what the policies found, as far as it is told of it
     packets: list[Packet] = field(default_factory=list)  # of those pieces
     keys: dict[str, str] = field(default_factory=dict)
+    seen: dict[str, Seen] = field(default_factory=dict)
     reader: Reader | None = None
     known: dict[str, Known] = field(default_factory=dict)
     failures: list[tuple[str, str]] = field(default_factory=list)
@@ -137,6 +148,9 @@ def _take(work: Work, group: Sequence[Packet], result: Result, answers: Answers,
             work.known[unit.id] = result.known[unit.id]
             if not result.failures:
                 answers.save(work.keys[unit.id], result.known[unit.id])
+                seen = work.seen[unit.id]
+                part = unit.whole is not None and unit.id not in result.whole
+                answers.remember(seen.name, seen.before if part and seen.before else seen.now, result.known[unit.id])
     read = "has read" if all(unit.id in result.known for unit in group) else "did not finish"
     say("done", f"{work.profile.name} {read} {_units(group)} in {result.seconds:.1f} s")
 
