@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
+from agentreview.reporters.jsonreport import loads
 from commandline import GOOD, HEAD, MODELS, agentreview
 from messages_server import MessagesServer, Reply
-from reviewing import answer, claim, verdicts, where
+from reviewing import answer, claim, suspect, verdicts, where
 
 SETTINGS = '[reviewers]\nenabled = ["careful"]\n'
 CAREFUL = """\
@@ -342,3 +344,46 @@ def test_ci_asks_the_reviewers_of_the_base_and_not_those_of_the_branch(clinic, s
     assert done.code == 1
     assert "review.access" in done.out
     assert "reviewers.enabled no longer lists 'careful'" in done.out
+
+
+def test_shards_merge_to_the_report_of_the_whole_with_reviewers_too(clinic, server, tmp_path):
+    views = VIEW.replace(
+        "def state(",
+        "def detail(request, pk):\n    row = Patient.objects.get(pk=pk)\n    return JsonResponse({'n': row.pk})\n\n\ndef state(",
+    )
+    clinic.git("reset", "-q", "--hard")
+    clinic.git("checkout", "-q", "-b", "feature")
+    clinic.commit({"clinic/views.py": views})
+
+    def settles(text):
+        open_ = re.findall(r"^   (U\d+\.S\d+): tenancy", text, re.M)
+        row = where(text, "Patient.objects.get(pk=pk)")
+        return answer(text, [claim(where(text, "if all(name"))], [suspect(name, "upheld", row) for name in open_])
+
+    server.on("second opinion", replying(lambda text: verdicts(text, "upheld", "Patient.objects.get(pk=pk)")))
+    server.on("You read carefully", replying(settles))
+    whole = loads(agentreview("ci", "--base", "main", "--format", "json", cwd=clinic.path, env=server.env).out)
+    assert any(f.rule.startswith("tenancy.") and "upheld by reviewer:careful" in f.message for f in whole.findings)
+    assert any(f.agent == "reviewer:careful" for f in whole.findings)
+    asked = len(server.messages)
+    files = []
+    for number in range(1, 5):
+        files.append(str(tmp_path / f"{number}.json"))
+        part = ("--shard", f"{number}/4", "--format", f"json={files[-1]}")
+        done = agentreview("ci", "--base", "main", *part, cwd=clinic.path, env=server.env)
+        assert done.code in (0, 1), done
+    assert len(server.messages) == asked, "one shard asks, about the same units with the same questions"
+    done = agentreview("merge-reports", *files, "--format", "json", cwd=tmp_path)
+    merged = loads(done.out)
+    assert done.code == 1
+    assert (merged.decision, merged.findings, merged.rules) == (whole.decision, whole.findings, whole.rules)
+    assert {r.agent: r.outcome for r in merged.runs} == {r.agent: r.outcome for r in whole.runs}
+    assert set(merged.notes) == set(whole.notes)
+    (asking,) = [
+        file
+        for file in files
+        if any(r.agent == "reviewer:careful" and r.model for r in loads(Path(file).read_text()).runs)
+    ]
+    without = agentreview("merge-reports", *(file for file in files if file != asking), cwd=tmp_path)
+    assert "reviewer:careful (required) failed: no shard's report has its answer" in without.out
+    assert without.code == 1, "what the policies block is blocked all the same"

@@ -2,17 +2,28 @@
 
 A branch cannot loosen its own gate here: configuration, approvers and allowed signers come from the tip of the base, the
 change begins at the merge base, and waivers that the change adds count only with an approver's signature. Shards divide
-the policies, not the files: a control that moved to another file is seen only by whoever sees both.
+the policies, not the files: a control that moved to another file is seen only by whoever sees both. Model reviewers are
+asked by one shard, that of the pack conduct, which shows them what all policies find.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from agentreview.ciranges import READ_EVENT, from_environment
 from agentreview.errors import UsageError
-from agentreview.model import AgentRun, Finding, Outcome, Verdict
+from agentreview.model import (
+    NOT_CONFIGURED,
+    NOT_CONFIRMED,
+    AgentRun,
+    Confidence,
+    Finding,
+    Outcome,
+    Status,
+    Verdict,
+    settled_by,
+)
 from agentreview.records import dataclass, replace
 
 if TYPE_CHECKING:
@@ -101,7 +112,8 @@ def merge(verdicts: Sequence[Verdict]) -> Verdict:
                 )
     findings: dict[str, Finding] = {}
     for finding in (f for verdict in verdicts for f in verdict.findings):
-        findings.setdefault(finding.fingerprint, finding)
+        if finding.fingerprint not in findings or settled_by(finding)[0]:  # the shard that asked reviewers knows more
+            findings[finding.fingerprint] = finding
     runs = tuple(_runs(verdicts))
     ordered = order(findings.values())
     rules = {rule.id: rule for verdict in verdicts for rule in verdict.rules}
@@ -112,7 +124,7 @@ def merge(verdicts: Sequence[Verdict]) -> Verdict:
         runs=runs,
         skipped=tuple(dict.fromkeys(skip for verdict in verdicts for skip in verdict.skipped)),
         rules=tuple(rules[name] for name in sorted(rules)),
-        notes=tuple(_notes(verdicts)),
+        notes=tuple(_notes(verdicts, ordered)),
         coverage=next((verdict.coverage for verdict in verdicts if verdict.coverage), None),
         files=max(verdict.files for verdict in verdicts),
         seconds=round(sum(verdict.seconds for verdict in verdicts), 3),
@@ -135,9 +147,19 @@ def _runs(verdicts: Iterable[Verdict]) -> Iterable[AgentRun]:
         yield run
 
 
-def _notes(verdicts: Sequence[Verdict]) -> Iterable[str]:
+def _notes(verdicts: Sequence[Verdict], findings: Sequence[Finding]) -> Iterable[str]:
     """What any shard says. A waiver that one shard found no use for was another's: said only where all of them say it."""
     said = [frozenset(verdict.notes) for verdict in verdicts]
-    for note in dict.fromkeys(note for verdict in verdicts for note in verdict.notes):
-        if "waiver" not in note or all(note in one for one in said):
+    asking = {f.rule for f in findings if f.status is Status.ADVISORY and f.confidence is Confidence.MEDIUM}
+    for whole in dict.fromkeys(note for verdict in verdicts for note in verdict.notes):
+        note = _still(whole, asking) if whole.startswith((NOT_CONFIGURED, NOT_CONFIRMED)) else whole
+        if note and ("waiver" not in note or all(note in one for one in said)):
             yield note
+
+
+def _still(note: str, asking: Collection[str]) -> str:
+    """A note about missing facts, without the policies whose questions a reviewer has settled in another shard."""
+    head, _, rest = note.partition(" (")
+    named, verb, tail = rest.partition(" asks " if " asks " in rest else " ask ")
+    left = [rule for rule in named.split(", ") if rule in asking]
+    return f"{head} ({', '.join(left)}{' asks ' if len(left) == 1 else ' ask '}{tail}" if left and verb else ""

@@ -14,6 +14,7 @@ from agentreview.errors import ConfigError
 from agentreview.model import (
     NOT_CONFIGURED,
     NOT_CONFIRMED,
+    REVIEWER,
     AgentRun,
     Asked,
     Confidence,
@@ -25,6 +26,7 @@ from agentreview.model import (
     Snapshot,
     Status,
     Verdict,
+    settled_by,
 )
 from agentreview.policies.checks import VERSION_FORMS
 from agentreview.policies.compare import Claimed, Engine, built_in, review_file
@@ -147,8 +149,10 @@ def review_snapshot(
     started = time.perf_counter()
     loaded = loaded or Loaded(load())
     whole = loaded.catalogue
-    included = tuple(p for p in whole.policies if packs is None or p.pack in packs)
-    catalogue = replace(whole, policies=included)
+    reads = asked is not None and bool(asked.names or asked.workflow or asked.more or config.reviewers.enabled)
+    elsewhere = asked is not None and asked.elsewhere
+    # Of several shards, the one that asks the reviewers shows them what all policies find.
+    catalogue = whole if packs is None or (reads and not elsewhere) else _part(whole, packs)
     engine = Engine(catalogue, config, guard)
     guards = {p.id for p in catalogue.policies if any(check.form in GUARD_FORMS for check in p.checks)}
     files = _waiver_files(snapshot, waiver_file, engine, terms)  # read first: a mistake in it needs no review
@@ -156,11 +160,16 @@ def review_snapshot(
     with Reviewers(progress) as reviewers:
         reviewed = review_changes(snapshot.changes, engine, reviewers, look)
     rules = {p.id: p.rule for p in catalogue.policies}
-    shown = [c for c in reviewed.claims if c.touched]
+    claims = [c for c in reviewed.claims if _mine(c.claim.rule, packs)]
+    shown = [c for c in claims if c.touched]
     findings, unanchored = _anchored(snapshot, shown, rules)
-    read = _asked(asked, snapshot, findings, engine, whole, trees, tell)
-    if read is not None:
-        findings = read.findings
+    read = None
+    if asked is not None and reads and not elsewhere:
+        others_too, _ = _anchored(snapshot, [c for c in reviewed.claims if c.touched], rules)
+        read = _asked(asked, snapshot, others_too, engine, whole, trees, tell)
+        findings = [
+            f for f in read.findings if _mine(f.rule, packs) or f.agent.startswith(REVIEWER) or settled_by(f)[0]
+        ]
         config = replace(config, block_at=read.block_at or config.block_at)
         rules = {**read.rules, **rules}
     others = known()
@@ -168,7 +177,7 @@ def review_snapshot(
     unread = {s.path for s in reviewed.skipped} | {path for path, _ in reviewed.failed}
     files = replace(files, looked_at=frozenset(files.looked_at) - unread)
     inline = [w for change in snapshot.changes for w in waivers.find(change)]
-    applied = waivers.apply(findings, inline, terms, files, _seen(c for c in reviewed.claims if not c.touched))
+    applied = waivers.apply(findings, inline, terms, files, _seen(c for c in claims if not c.touched))
     waived = [f for f in applied.findings if not _is_settled(f, files, terms)]
     if engine.guard.level(waivers.RULE) is not Level.OFF and waivers.RULE in rules:
         said, _ = _anchored(
@@ -200,22 +209,48 @@ def review_snapshot(
             )
         )
     runs += read.runs if read is not None else ()
+    if asked is not None and elsewhere:
+        runs += [
+            AgentRun(
+                agent=f"{REVIEWER}{name}",
+                digest=config.digest,
+                outcome=Outcome.SKIPPED,
+                required=False,
+                reason=ELSEWHERE,
+            )
+            for name in asked.names or config.reviewers.enabled
+        ]
     used = {f.rule for f in settled}
     return Verdict(
         decision=decide(settled, runs), base=snapshot.base, tree=snapshot.tree, findings=settled, runs=tuple(runs), skipped=_described(reviewed.skipped),
-        rules=tuple(rules[r] for r in sorted(used & rules.keys())), notes=(*loaded.notes, *(read.notes if read is not None else ()), *applied.notes, *_unsettled((f for f in settled if f.rule not in guards), config, catalogue), *_elsewhere(len(reviewed.claims) - len(shown))), files=reviewed.files,
+        rules=tuple(rules[r] for r in sorted(used & rules.keys())), notes=(*loaded.notes, *(read.notes if read is not None else ()), *applied.notes, *_unsettled((f for f in settled if f.rule not in guards), config, catalogue), *_elsewhere(len(claims) - len(shown))), files=reviewed.files,
         until=applied.until, configuration=config.digest, configured_in=config.path or "",
         worktree=snapshot.worktree, branch=snapshot.branch, source=snapshot.source, seconds=round(time.perf_counter() - started, 3),
     )  # fmt: skip
 
 
+def _part(whole: Catalogue, packs: Collection[str]) -> Catalogue:
+    """The policies of some packs, and those of others to which they yield: or both would be reported in the end."""
+    by_id = {p.id: p for p in whole.policies}
+    wanted: set[str] = set()
+    todo = [p.id for p in whole.policies if p.pack in packs]
+    while todo:
+        one = by_id.get(todo.pop())
+        if one is not None and one.id not in wanted:
+            wanted.add(one.id)
+            todo.append(one.superseded_by)
+    return replace(whole, policies=tuple(p for p in whole.policies if p.id in wanted))
+
+
+def _mine(rule: str, packs: Collection[str] | None) -> bool:
+    """Whether this shard reports a rule."""
+    return packs is None or rule.partition(".")[0] in packs
+
+
 def _asked(
-    asked: Asked | None, snapshot: Snapshot, findings: Sequence[Finding], engine: Engine, whole: Catalogue, trees: Trees | None,
-    tell: Told | None,
-) -> Read | None:  # fmt: skip
+    asked: Asked, snapshot: Snapshot, findings: Sequence[Finding], engine: Engine, whole: Catalogue, trees: Trees | None, tell: Told | None
+) -> Read:  # fmt: skip
     """Have the model reviewers read the change; nothing is imported where none is wanted."""
-    if asked is None or not (asked.names or asked.workflow or asked.more or engine.config.reviewers.enabled):
-        return None
     from agentreview.reviewers.run import read
 
     return read(

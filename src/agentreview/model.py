@@ -320,7 +320,7 @@ class Asked:
     ``surface``: a ``hook`` has the configured seconds, ``run`` and ``ci`` wait as long as it takes; it also says whose
     ``on_incomplete`` counts. ``store`` is where answers are kept, ``state`` the worktree's own directory; ``rules`` the
     tree that profiles are read from, "" for the reviewed one. ``dry`` shows what would be sent, and sends nothing;
-    ``log`` is a file for everything that is sent.
+    ``log`` is a file for everything that is sent. ``elsewhere``: another shard of this review asks them.
     """
 
     names: tuple[str, ...] = ()
@@ -334,12 +334,23 @@ class Asked:
     state: str = ""
     rules: str = ""
     log: str = ""
+    elsewhere: bool = False
 
 
 REVIEWER = "reviewer:"  # how the agent of a model reviewer begins
+SETTLED = ("upheld", "cleared")  # how evidence begins, before " by ", with which a reviewer settled a suspect
 BY_WORKFLOW = "workflow "  # how a note begins that names the workflow reviewers followed
 NOT_CONFIGURED = "not configured: "  # how a note begins that names facts which the configuration leaves open,
 NOT_CONFIRMED = "not confirmed: "  # and facts that stand in it without a person's name
+
+
+def settled_by(finding: Finding) -> tuple[str, str]:
+    """Return how a reviewer settled a deterministic suspect (one of ``SETTLED``), and which one; '' twice where none did."""
+    for evidence in finding.evidence:
+        for how in SETTLED:
+            if evidence.shows.startswith(f"{how} by {REVIEWER}"):
+                return how, f"{REVIEWER}{evidence.shows.partition(REVIEWER)[2].partition(':')[0]}"
+    return "", ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -123,7 +123,9 @@ def judge_for_ci(
         config = _configured(rules)
         look_up = partial(coverage, repo, base, head, config, policy=policy, today=utc_date())
         once = packs is None or "conduct" in packs  # of several shards, this one
-        asking = Asked(surface="ci", store=repo.store_dir, state=repo.state_dir, rules=resolve(repo, policy, "tree"))
+        asking = Asked(
+            surface="ci", store=repo.store_dir, state=repo.state_dir, rules=resolve(repo, policy, "tree"), elsewhere=not once
+        )  # fmt: skip
         with ThreadPoolExecutor(1) as beside:  # signatures are checked during the review
             seen = beside.submit(look_up if once else lambda: (None, ()))
             snapshot = _snapshot(repo, resolve(repo, base, "tree"), tree, None, source, _size_limit(files))
@@ -131,7 +133,7 @@ def judge_for_ci(
             trees = GitTrees(repo, engine_version())
             verdict = started.verdict(
                 snapshot, files, progress, trees, today=utc_date(), accepted=signed, packs=packs,
-                known=lambda: seen.result()[1], asked=asking if once else None, tell=tell, landed=landed,
+                known=lambda: seen.result()[1], asked=asking, tell=tell, landed=landed,
             )  # fmt: skip
     shown = seen.result()[0] if config.ci.require_receipts is not Requirement.OFF else None
     touched = {path for c in snapshot.changes for path in (c.path, c.old_path) if path}

@@ -25,7 +25,7 @@ from agentreview.evaluation.cases import Case
 from agentreview.evaluation.scores import Played, Shot
 from agentreview.git import Repository, open_repository, run
 from agentreview.llm import Answer, Backend, Failure, Request
-from agentreview.model import REVIEWER, Asked, Finding, Outcome, Snapshot, Status
+from agentreview.model import Asked, Finding, Outcome, Snapshot, Status, settled_by
 from agentreview.modelsettings import known_model
 from agentreview.policies.compare import Engine
 from agentreview.policies.load import Catalogue, load
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
 KEY = b"agentreview eval: no secret here"  # 32 bytes
 _UNANCHORED = "not anchored ("
-_SETTLED = ("cleared by ", "upheld by ")
 _READING = threading.Lock()  # source is read by one thread at a time: matchers are shared and filled as they are used
 
 
@@ -190,9 +189,7 @@ def play_all(
 
 
 def _shot(finding: Finding) -> Shot:
-    said = (one.shows for one in finding.evidence if REVIEWER in one.shows)
-    by = next((shows for shows in said if shows.startswith(_SETTLED)), "")
-    settled_by = f"{REVIEWER}{by.partition(REVIEWER)[2].partition(':')[0]}" if by else ""
+    how, by = settled_by(finding)
     return Shot(
         rule=finding.rule,
         path=finding.path,
@@ -200,9 +197,9 @@ def _shot(finding: Finding) -> Shot:
         identity=finding.fingerprint,
         unit=finding.unit,
         cwe=finding.cwe,
-        agent=settled_by or finding.agent,
+        agent=by or finding.agent,
         blocking=finding.status is Status.BLOCKING,
-        refuted=by.startswith(_SETTLED[0]),
+        refuted=how == "cleared",
         anchored=not finding.message.startswith(_UNANCHORED),
     )
 

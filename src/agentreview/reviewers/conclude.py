@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from agentreview.anchor import anchor
-from agentreview.model import Claim, Confidence, Evidence, Finding, Hit, Rule
+from agentreview.model import SETTLED, Claim, Confidence, Evidence, Finding, Hit, Rule
 from agentreview.records import replace
 from agentreview.reviewers.answers import Said, Settled
 from agentreview.reviewers.convergence import Known
@@ -26,7 +26,7 @@ def settled(findings: Iterable[Finding], reviewed: Sequence[Reviewed]) -> list[F
 
 
 def _settle(finding: Finding, said: Sequence[tuple[Profile, Settled]]) -> Finding:
-    for wanted in ("upheld", "cleared"):
+    for wanted in SETTLED:
         for one, verdict in said:
             if verdict.verdict != wanted or verdict.place is None:
                 continue
