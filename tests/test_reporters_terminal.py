@@ -226,7 +226,7 @@ def test_a_pass_with_advice_shows_the_advice():
     ]
 
 
-def test_the_same_advice_at_many_places_is_said_once_with_every_place():
+def test_the_advice_of_a_policy_at_many_places_is_said_once_with_every_place():
     alike = [
         finding(
             status=Status.ADVISORY, fingerprint=f"b2:{n:040x}", start_line=n, end_line=n, unit=f"view{n}", path="a.py"
@@ -235,7 +235,9 @@ def test_the_same_advice_at_many_places_is_said_once_with_every_place():
     ]
     said = verdict(decision=Decision.PASS, findings=tuple(alike))
     shown = " ".join(render(said).split())
-    assert "The same at 4 more places (-v shows them): line 2 in view2, 3 in view3, 4 in view4, 5 in view5" in shown
+    assert (
+        "The same policy at 4 more places (-v shows them): line 2 in view2, 3 in view3, 4 in view4, 5 in view5" in shown
+    )
     assert shown.count(alike[0].message) == 1
     assert " ".join(render(said, verbose=True).split()).count(alike[0].message) == 5
     assert "5 advisory" in shown

@@ -148,9 +148,9 @@ def _in_full(finding: Finding, *, verbose: bool) -> bool:
 
 
 def _alike(findings: Sequence[Finding]) -> str:
-    """Where else the same advice holds: one line says it, where a page of it would hide what matters."""
+    """Where else the same policy has advice: one line says it, where a page of it would hide what matters."""
     places = (f"{f.start_line} in {f.unit}" if f.unit else str(f.start_line) for f in findings)
-    return f"The same at {len(findings)} more places (-v shows them): line {', '.join(places)}"
+    return f"The same policy at {len(findings)} more places (-v shows them): line {', '.join(places)}"
 
 
 def _where(finding: Finding) -> str:
