@@ -6,6 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 IDENTITY = {
@@ -18,6 +19,9 @@ IDENTITY = {
 FULL_FAULTS = os.environ.get("AGENTREVIEW_FAULTS") == "full"  # tests/test_faults.py with its full counts
 OTHER_GIT = os.environ.get("AGENTREVIEW_TEST_GIT")  # the path of another git, to run everything with that
 
+# No clock decides whether a test passes: the machine may be busy.
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
 
 # The command is started a thousand times, and may keep its compiled modules.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
