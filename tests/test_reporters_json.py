@@ -305,7 +305,7 @@ def test_the_schema_is_valid_and_closed():
                 yield from objects(child)
 
     shapes = list(objects(SCHEMA))
-    assert len(shapes) == 13
+    assert len(shapes) == 15
     assert all(shape["additionalProperties"] is False for shape in shapes)
     assert all(shape["required"] == list(shape["properties"]) for shape in shapes)
     assert not VALIDATOR.is_valid({**REPORT, "extra": 1})

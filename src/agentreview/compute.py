@@ -47,6 +47,7 @@ Progress = Callable[[int, int], None]
 Told = Callable[[str, str], None]  # (kind, text) of what model reviewers do: see agentreview.reviewers.run
 Known = Callable[[], Sequence[Finding]]
 WHOLE = "the project's facts as a whole"
+EDITS = 8  # of the findings of one change, for how many an edit is looked for
 ELSEWHERE = "left to another shard"  # why an agent was not asked here
 _NO_TERMS = waivers.Terms(today="")  # nothing read from a file, so nothing expires
 
@@ -189,6 +190,7 @@ def review_snapshot(
     settled = order(
         f if f.fingerprint in sure else settle(f, engine.guard if f.rule in guards else config) for f in waived
     )
+    settled = _with_edits(settled, snapshot, engine)
     failed = [f"{path}: {reason}" for path, reason in (*reviewed.failed, *unanchored)]
     runs = []
     ids_known = sorted((*(p.id for p in whole.policies), *(name for name, _ in loaded.unchecked)))
@@ -256,6 +258,22 @@ def _asked(
     return read(
         asked, snapshot, findings, engine, trees, catalogue=whole, say=tell or (lambda _kind, _text: None)
     )  # fmt: skip
+
+
+def _with_edits(findings: tuple[Finding, ...], snapshot: Snapshot, engine: Engine) -> tuple[Finding, ...]:
+    """Propose edits for what blocks, as far as there are few: whoever is refused reads on anyway."""
+    by_path = {change.path: change for change in snapshot.changes}
+    wanted = [
+        f for f in findings if f.status is Status.BLOCKING and f.path in by_path and f.agent.startswith("policy:")
+    ]
+    if not wanted:
+        return findings
+    from agentreview.fixes.proposing import propose_in_workers
+
+    wanted = wanted[:EDITS]
+    found = propose_in_workers([(f, by_path[f.path]) for f in wanted], engine)
+    edits = {f.fingerprint: edit for f, edit in zip(wanted, found, strict=True) if edit is not None}
+    return tuple(replace(f, edit=edits[f.fingerprint]) if f.fingerprint in edits else f for f in findings)
 
 
 def _landed(data: bytes | None) -> waiverfile.Waivers:

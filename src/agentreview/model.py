@@ -201,6 +201,24 @@ class Waiver:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Replacement:
+    """Lines ``start`` to ``end`` of a file become these; ``end = start - 1`` inserts before ``start``."""
+
+    start: int
+    end: int
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edit:
+    """A change of one file after which a finding is gone. ``note`` says in a few words what it does."""
+
+    path: str
+    replacements: tuple[Replacement, ...]
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """An anchored claim: it is in the reviewed text, it has an identity, and triage gave it a status."""
 
@@ -228,6 +246,7 @@ class Finding:
     needs: tuple[str, ...] = ()
     frame: tuple[tuple[int, str], ...] = ()  # (line number, text) around the excerpt, for people
     waiver: Waiver | None = None
+    edit: Edit | None = None  # of its file as reviewed: agentreview fix shows and applies it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -94,6 +94,23 @@ def review_changes(
     return Reviewed(tuple(claims), tuple(skipped), failed, sum(r.reviewed for r in results))
 
 
+def alone(change: FileChange, engine: Engine) -> tuple[FileResult, list[Claimed]]:
+    """Review one file by itself, in this process, with what is known of the others; a control that moved counts as gone."""
+    result = review_file(change, engine)
+    seen: Counter[tuple[str, str, str]] = Counter()
+    claims: list[Claimed] = []
+    gone: Counter[tuple[str, str, str]] = Counter()
+    for removal in result.removals:
+        key = (removal.claim.rule, removal.claim.unit, removal.claim.identity)
+        gone[key] += 1
+        claims += [Claimed(removal.claim, 1, existing=False)] if gone[key] == 1 else []
+    for claim in (claim for found in _across([change], [], engine) for claim in found):
+        key = (claim.rule, claim.path, claim.identity)
+        seen[key] += 1
+        claims.append(Claimed(claim, seen[key], existing=False))
+    return result, [*result.claims, *claims]
+
+
 def _sides(changes: Sequence[FileChange]) -> list[int]:
     """Which versions hold code: 0 before, 1 after."""
     texts = [[(c.old_path or c.path, c.before) for c in changes], [(c.path, c.after) for c in changes]]

@@ -88,6 +88,8 @@ def _block(finding: Finding, label: str, handle: str) -> Iterator[str]:
         yield f"  why: {_one_line(finding.why)}"
     if finding.fix:
         yield f"  do: {_one_line(finding.fix)}"
+    if finding.edit is not None:
+        yield f"  or run: agentreview fix {handle} --apply ({_one_line(finding.edit.note)})"
     for item in finding.evidence:
         yield f"  see: {quoted(item.path)}:{item.line} {_one_line(item.shows)}{f' | {item.quote.strip()[:WIDEST]}' if item.quote else ''}"
     for need in questions(finding):

@@ -1,0 +1,96 @@
+"""An edit for a finding: every candidate is reviewed, and the first is proposed that takes the finding away and brings none.
+
+Candidates are made by rule. Whether one is right is not theirs to say: the edited file is read by all policies, like any
+change, and has to parse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+from agentreview.anchor import fingerprint
+from agentreview.fixes.edits import applied, changed
+from agentreview.fixes.identifying import identified
+from agentreview.fixes.parametrising import parametrised
+from agentreview.fixes.restoring import restored
+from agentreview.fixes.rewriting import rewritten
+from agentreview.model import Edit, FileChange, Finding
+from agentreview.policies.compare import Engine
+from agentreview.policies.run import alone
+from agentreview.policies.secrets import mask
+from agentreview.pool import Work, run
+from agentreview.syntax.facts import Analysis
+from agentreview.syntax.parse import language_of
+
+MOST_BYTES = 200_000
+MOST_LINES = 4000
+TRIED = 6  # candidates for one finding
+_TAKEN_AWAY = frozenset({"removed", "loosened", "weakened", "grown"})
+_DROPPED = ("tenancy.query-scope", "access.object-level", "tenancy.raw-sql", "access.endpoint-auth", "hipaa.audit-phi-read", "hipaa.audit-phi-write")  # fmt: skip
+_SHOWN = ("hipaa.phi-in-logs", "hipaa.phi-in-errors")
+_SQL = ("injection.sql", "tenancy.raw-sql")
+
+
+def propose(finding: Finding, change: FileChange, engine: Engine) -> Edit | None:
+    """Return an edit of the file after which the finding is gone, or None."""
+    if change.after is None or change.opaque or finding.path != change.path or len(change.after) > MOST_BYTES:
+        return None
+    if change.after.count(b"\n") > MOST_LINES or (change.before or b"").count(b"\n") > MOST_LINES:
+        return None
+    had: set[str] | None = None
+    for edit in islice(_candidates(finding, change, engine), TRIED):
+        after = applied(edit, change.after)
+        if after is None or after == change.after or _tells(edit):
+            continue
+        had = had if had is not None else _claimed(change, engine) or set()
+        if finding.fingerprint not in had:
+            return None  # it rests on more than this file: an edit of it proves nothing
+        has = _claimed(changed(change, after), engine)
+        if has is not None and finding.fingerprint not in has and has <= had:
+            return edit
+    return None
+
+
+def propose_in_workers(findings: Sequence[tuple[Finding, FileChange]], engine: Engine) -> list[Edit | None]:
+    """Propose for each of them, in processes that can be killed: one that takes too long has no edit."""
+    work = Work(
+        sizes=[len(change.after or b"") * TRIED for _, change in findings],
+        do=lambda n: propose(*findings[n], engine),
+        failed=lambda _n, _why: None,
+        seconds=engine.config.limits.file_seconds,
+    )
+    return run(work)
+
+
+def _candidates(finding: Finding, change: FileChange, engine: Engine) -> Iterator[Edit]:
+    policy = next((p for p in engine.policies if p.id == finding.rule), None)
+    forms = {check.form for check in policy.checks} if policy is not None else set()
+    yield from rewritten(finding, change)
+    analysis = (
+        engine.analyse(change.path, change.after or b"") if language_of(change.path, change.after or b"") else None
+    )
+    if isinstance(analysis, Analysis) and analysis.module.source.encode("utf-8", "surrogatepass") == change.after:
+        if finding.rule in _SHOWN:
+            yield from identified(finding, analysis)
+        if finding.rule in _SQL:
+            yield from parametrised(finding, analysis)
+    if forms & _TAKEN_AWAY or finding.rule in _DROPPED:
+        yield from restored(finding, change)
+
+
+def _claimed(change: FileChange, engine: Engine) -> set[str] | None:
+    """Return the fingerprints of what this change of the file introduces; None where it cannot be read."""
+    result, claims = alone(change, engine)
+    if result.failed or result.skipped is not None:
+        return None
+    return {
+        fingerprint(c.claim.rule, c.claim.path, c.claim.unit, c.claim.identity, c.occurrence)
+        for c in claims
+        if not c.existing
+    }
+
+
+def _tells(edit: Edit) -> bool:
+    """Whether an edit holds what looks like a credential: verdicts are kept, and none is kept in them."""
+    return any(mask(line) != line for one in edit.replacements for line in one.lines)
