@@ -18,6 +18,7 @@ from agentreview import cli, console
 from agentreview.commands import run
 from agentreview.config import parse_config
 from agentreview.errors import ExitCode
+from agentreview.modelsettings import REVIEW_RULES
 from agentreview.policies.load import load, policies_dir
 from agentreview.reporters.summary import BEYOND
 from commandline import BAD, BAD_VIEW, COMMAND, GOOD, HEAD, MODELS, RULE, agentreview, one_line
@@ -423,7 +424,7 @@ def test_the_list_says_what_each_policy_may_do_here(repo: Any, tmp_path: Path) -
     done = agentreview("policies", "list", cwd=repo.path)
     assert (done.code, done.err) == (0, "")
     rows = {line.split()[0]: line for line in done.out.split("\n")[1:] if line}
-    assert rows.keys() == load().ids()
+    assert rows.keys() == load().ids() | set(REVIEW_RULES)
     assert " advisory " in rows[RULE]
     assert " critical " in rows["secrets.hardcoded"]
     assert " on " in rows["secrets.hardcoded"]

@@ -387,3 +387,32 @@ def test_shards_merge_to_the_report_of_the_whole_with_reviewers_too(clinic, serv
     without = agentreview("merge-reports", *(file for file in files if file != asking), cwd=tmp_path)
     assert "reviewer:careful (required) failed: no shard's report has its answer" in without.out
     assert without.code == 1, "what the policies block is blocked all the same"
+
+
+def test_the_rules_of_reviewers_are_listed_shown_and_explained(repo):
+    table = agentreview("policies", "list", cwd=repo.path).out
+    listed = {
+        row["id"]: row for row in json.loads(agentreview("policies", "list", "--format", "json", cwd=repo.path).out)
+    }
+    for rule, hit in (("conduct.reviewer-addressed", "suspect"), ("review.access", "claim")):
+        assert re.search(rf"^{re.escape(rule)} +\w+ +{hit} +on ", table, re.M)
+        assert listed[rule]["hits"] == [hit]
+        shown = agentreview("policies", "show", rule, cwd=repo.path)
+        assert shown.code == 0, shown
+        assert "asked by  the step of the model reviewers" in shown.out
+        assert shown.out == agentreview("explain", rule, cwd=repo.path).out
+    near = agentreview("policies", "show", "conduct.reviewer-adressed", cwd=repo.path)
+    assert near.code == 2
+    assert "conduct.reviewer-addressed" in near.err
+
+
+def test_the_examples_of_the_rule_about_text_for_reviewers_hold():
+    from agentreview.config import Config
+    from agentreview.reviewers.addressed import RULE, addressed
+    from engine import change
+
+    lines = re.findall(r"^- (Found|Not found): `(.+)`$", RULE.help, re.M)
+    assert len(lines) >= 5
+    for kind, line in lines:
+        found = addressed([change("a.py", "x = 1\n", f"x = 1\n{line}\n")], Config())
+        assert bool(found) == (kind == "Found"), line

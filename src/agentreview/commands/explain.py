@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from agentreview.commands.policies import find, plain, reviewed, section, show
+from agentreview.commands.policies import find, of_reviewer, of_reviewers, plain, reviewed, section, show
 from agentreview.commands.shared import CONTEXT, emit, unknown, worktree_option
 from agentreview.console import width
 from agentreview.errors import ExitCode, UsageError
@@ -45,7 +45,7 @@ def command(*, name: str, form: str, worktree: str | None) -> int:
 
     here = reviewed(worktree)
     catalogue = here.catalogue
-    policy = find(catalogue, name)
+    policy = find(catalogue, name) or of_reviewer(name)
     if policy is not None:
         return show(policy, here)
     try:
@@ -54,7 +54,7 @@ def command(*, name: str, form: str, worktree: str | None) -> int:
         if name.startswith(TAG):
             raise
         raise unknown("policy", name, catalogue.ids(), more=f" (no findings here: {error.message})") from error
-    verdict, finding = named_finding(repo, name, sorted(catalogue.ids()))
+    verdict, finding = named_finding(repo, name, sorted({*catalogue.ids(), *(one.id for one in of_reviewers())}))
     policy = find(catalogue, finding.rule)
     lines = _explained(finding, verdict, policy, here.config, width(sys.stdout), accepting=form == "terminal")
     emit("\n".join(lines) + "\n")

@@ -35,11 +35,12 @@ def group() -> None:
 def list_command(*, form: str, worktree: str | None) -> int:
     """List every policy: id, severity, what a hit means, and its level in this repository's configuration.
 
-    A violation is wrong by itself; a suspect is a question that project facts settle. The level is on, advisory or
-    off; it is left out when this is not a repository. The project's own policies are those that are staged.
+    A violation is wrong by itself; a suspect is a question that project facts settle; a claim is a model reviewer's,
+    and made only where one is asked. The level is on, advisory or off; it is left out when this is not a repository.
+    The project's own policies are those that are staged.
     """
     found = reviewed(worktree)
-    policies = found.catalogue.policies
+    policies = (*found.catalogue.policies, *of_reviewers())
     if form == "json":
         emit(json.dumps([_record(policy, found.config) for policy in policies], indent=2) + "\n")
     elif form == "markdown":
@@ -93,7 +94,18 @@ def reviewed(worktree: str | None) -> Reviewed:
         return replace(found, mistake=found.mistake or error)
 
 
+def of_reviewers() -> tuple[Policy, ...]:
+    """Return the rules that the step of the model reviewers has, as policies without a check of their own."""
+    from agentreview.policies.load import Policy
+    from agentreview.reviewers.addressed import RULE
+    from agentreview.reviewers.rules import RULES
+
+    return tuple(Policy(id=rule.id, rule=rule, checks=()) for rule in sorted((RULE, *RULES), key=lambda rule: rule.id))
+
+
 def _hits(policy: Policy) -> list[str]:
+    if not policy.checks:
+        return ["claim"] if policy.pack == "review" else ["suspect"]
     return sorted({check.hit.value for check in policy.checks}, reverse=True)
 
 
@@ -136,10 +148,11 @@ def _table(policies: Iterable[Policy], config: Config | None, columns: int) -> I
 def show_command(*, policy_id: str, worktree: str | None) -> int:
     """Show a policy with the words of what it cites, and what a diff cannot show about it."""
     found = reviewed(worktree)
-    policy = find(found.catalogue, policy_id)
+    policy = find(found.catalogue, policy_id) or of_reviewer(policy_id)
     if policy is None:
+        ids = [*found.catalogue.ids(), *(one.id for one in of_reviewers())]
         raise found.mistake or unknown(
-            "policy", policy_id, found.catalogue.ids(), more=" agentreview policies list shows those that are staged"
+            "policy", policy_id, ids, more=" agentreview policies list shows those that are staged"
         )
     return show(policy, found)
 
@@ -157,6 +170,11 @@ def find(catalogue: Catalogue, policy_id: str) -> Policy | None:
     return next((policy for policy in catalogue.policies if policy.id == policy_id), None)
 
 
+def of_reviewer(rule_id: str) -> Policy | None:
+    """Return the rule of model reviewers with that id."""
+    return next((policy for policy in of_reviewers() if policy.id == rule_id), None)
+
+
 def described(policy: Policy, config: Config | None, columns: int) -> Iterator[str]:
     """Lay a policy out for a terminal."""
     rule = policy.rule
@@ -170,7 +188,12 @@ def described(policy: Policy, config: Config | None, columns: int) -> Iterator[s
         yield f"facts     {', '.join(f'facts.{need}' for need in policy.needs)}"
     if policy.skip:
         yield f"silent in {', '.join(policy.skip)} (by path)"
-    for title in SECTIONS:
+    if not policy.checks:
+        yield "asked by  the step of the model reviewers; nothing asks it where none is named"
+    if "\n## " not in f"\n{rule.help}":
+        for title, text in (("Why", rule.why), ("What to do", rule.fix), ("What a reviewer looks at", rule.help)):
+            yield from ("", title, *plain(text, columns, "  "))
+    for title in (*SECTIONS, *(("Examples",) if not policy.checks else ())):
         yield from section(title, rule.help, columns)
     if rule.references or rule.cwe:
         yield ""
