@@ -22,7 +22,6 @@ from agentreview.model import (
     Verdict,
     Waiver,
 )
-from agentreview.reporters.text import comment
 
 EXIT_CODES = {
     Decision.PASS: ExitCode.PASS,
@@ -123,6 +122,8 @@ def questions(finding: Finding) -> list[str]:
 
 def waiving_comment(finding: Finding) -> str | None:
     """Return the comment that would waive it where it is; None where a comment cannot: a line that is gone, a commit, JSON."""
+    from agentreview.reporters.text import comment
+
     if finding.side == "before" or not finding.excerpt:
         return None
     return comment(finding.path, f"agentreview: ignore[{finding.rule}] <reason>")
