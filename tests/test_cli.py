@@ -62,6 +62,17 @@ def test_help_lists_every_command_and_every_exit_code() -> None:
     assert max(map(len, text.split("\n"))) <= 100
 
 
+def test_a_command_is_found_under_its_own_name_and_none_is_loaded_for_another() -> None:
+    for name, command in cli.group.commands.items():
+        assert command.name == name
+    code = (
+        "import sys; from agentreview import cli; cli.group.commands['status']\n"
+        "print(sorted(name for name in sys.modules if name.startswith('agentreview.commands.')))"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert loaded == "['agentreview.commands.shared', 'agentreview.commands.status']\n"
+
+
 def test_help_goes_to_stdout_and_is_no_error(capfd: Any) -> None:
     for args in (("--help",), ("-h",), ("help",)):
         code, out, err = called(*args, capfd=capfd)

@@ -8,35 +8,12 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
+from importlib import import_module
 from typing import Any
 
 import click
 
-from agentreview.commands import (
-    agenthook,
-    authoring,
-    ci,
-    costs,
-    evaluate,
-    explain,
-    facts,
-    fix,
-    gc,
-    init,
-    learn,
-    log,
-    mcp,
-    policies,
-    receipts,
-    report,
-    run,
-    setup,
-    status,
-    waive,
-    watch,
-    worktree,
-)
 from agentreview.commands.shared import CONTEXT, emit
 from agentreview.console import discard_output, guarded
 from agentreview.errors import ExitCode, UsageError
@@ -62,6 +39,64 @@ Exit codes:
     4  a bug in agentreview; set AGENTREVIEW_DEBUG=1 to see the details
   130  interrupted
 """
+
+
+# Where each command is, in agentreview.commands. One is imported when it is asked for: loading all of them takes as long
+# as everything else that a short command does.
+COMMANDS = {
+    "run": "run.command",
+    "status": "status.command",
+    "worktree": "worktree.group",
+    "watch": "watch.command",
+    "install": "setup.install_command",
+    "uninstall": "setup.uninstall_command",
+    "init": "init.command",
+    "facts": "facts.group",
+    "policies": "authoring.group",
+    "ci": "ci.ci_command",
+    "merge-reports": "ci.merge_command",
+    "learn": "learn.command",
+    "costs": "costs.command",
+    "eval": "evaluate.command",
+    "explain": "explain.command",
+    "fix": "fix.command",
+    "waive": "waive.command",
+    "receipts": "receipts.group",
+    "log": "log.command",
+    "report": "report.command",
+    "doctor": "setup.doctor_command",
+    "gc": "gc.gc_command",
+    "demo": "setup.demo_command",
+    "hook": "setup.hook_command",
+    "agent-hook": "agenthook.command",
+    "mcp": "mcp.command",
+}
+
+
+class Commands(MutableMapping[str, click.Command]):
+    """The commands by name, each imported when somebody looks at it."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, click.Command] = {}
+        self._where = dict(COMMANDS)
+
+    def __getitem__(self, name: str) -> click.Command:
+        if name not in self._found:
+            module, _, attribute = self._where[name].partition(".")
+            self._found[name] = getattr(import_module(f"agentreview.commands.{module}"), attribute)
+        return self._found[name]
+
+    def __setitem__(self, name: str, command: click.Command) -> None:
+        self._where[name], self._found[name] = "", command
+
+    def __delitem__(self, name: str) -> None:
+        del self._where[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._where)
+
+    def __len__(self) -> int:
+        return len(self._where)
 
 
 class DefaultGroup(click.Group):
@@ -94,7 +129,9 @@ def _version(ctx: click.Context, _param: click.Parameter, value: bool) -> None: 
         ctx.exit(ExitCode.PASS)
 
 
-@click.group(NAME, cls=DefaultGroup, context_settings=CONTEXT, epilog=EPILOG, no_args_is_help=False)
+@click.group(
+    NAME, cls=DefaultGroup, commands=Commands(), context_settings=CONTEXT, epilog=EPILOG, no_args_is_help=False
+)
 @click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_version, help="Show the version.")
 def group() -> None:
     """Review a change before it is committed: policies over the staged diff, in milliseconds, without a network.
@@ -102,40 +139,6 @@ def group() -> None:
     Findings that block say what is wrong, where, why it matters and how to fix it. The hooks that `agentreview
     install` writes refuse the commit until they are cleared.
     """
-
-
-for _command in (
-    run.command,
-    status.command,
-    worktree.group,
-    watch.command,
-    setup.install_command,
-    setup.uninstall_command,
-    init.command,
-    facts.group,
-    policies.group,
-    ci.ci_command,
-    ci.merge_command,
-    learn.command,
-    costs.command,
-    evaluate.command,
-    explain.command,
-    fix.command,
-    waive.command,
-    receipts.group,
-    log.command,
-    report.command,
-    setup.doctor_command,
-    gc.gc_command,
-    setup.demo_command,
-    setup.hook_command,
-    agenthook.command,
-    mcp.command,
-):
-    group.add_command(_command)
-
-for _command in (authoring.test_command, authoring.new_command):
-    policies.group.add_command(_command)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -197,6 +197,21 @@ def blob_sizes(repo: Repository, oids: Iterable[str]) -> dict[str, int]:
     return {oid: _object_size(oid, line) for oid, line in zip(wanted, lines, strict=True)}
 
 
+def object_kinds(path: str | None, names: Sequence[str]) -> list[tuple[str, str]]:
+    """Return id and kind of each named object, seen from any directory of a repository, a bare one too.
+
+    What is not there has the kind ``missing``. A name has no line feed. Empty where git does not answer.
+    """
+    where = ("-C", str(Path(path).absolute())) if path else ()
+    environment = {"GIT_DIR": os.environ["GIT_DIR"]} if not path and "GIT_DIR" in os.environ else {}
+    ask = (*where, *_SAFE_OPTIONS, "cat-file", "--batch-check=%(objectname) %(objecttype)")
+    status, out, _ = _execute(ask, environment, "\n".join((*names, "")).encode())
+    lines = text(out).split("\n")[:-1]
+    if status or len(lines) != len(names):
+        return []
+    return [(oid, kind) for oid, _, kind in (line.rpartition(" ") for line in lines)]
+
+
 def read_blobs(repo: Repository, oids: Iterable[str]) -> dict[str, bytes]:
     """Return the contents of each blob, read by one process; IncompleteError if one is missing or no blob."""
     return read_objects(repo, oids, "blob")

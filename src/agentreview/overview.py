@@ -8,18 +8,31 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from agentreview.errors import AgentReviewError, UsageError
-from agentreview.git import Repository, WorktreeInfo, list_below, open_repository, read_files, run, worktrees_from
+from agentreview.git import (
+    Repository,
+    WorktreeInfo,
+    list_below,
+    object_kinds,
+    open_repository,
+    read_files,
+    run,
+    text,
+    worktrees_from,
+)
 from agentreview.model import Decision, Status, Verdict
 from agentreview.records import dataclass, replace
 from agentreview.review import known_verdict, last_verdict, utc_date
-from agentreview.snapshot import head, staged_tree
+from agentreview.snapshot import base_tree, head, staged_tree
 
 AT_ONCE = 8
-_STATUS = ("status", "--porcelain=v2", "-z", "--untracked-files=no", "--no-renames", "--ignore-submodules=none")
+_STATUS = (
+    *("status", "--porcelain=v2", "--branch", "--no-ahead-behind", "-z"),
+    *("--untracked-files=no", "--no-renames", "--ignore-submodules=none"),
+)
 
 # What a row can say of what is staged.
 NOTHING, UNREVIEWED, UNMERGED, UNREADABLE = "nothing staged", "not reviewed", "unmerged", "cannot be read"
@@ -55,40 +68,83 @@ def rows(path: str | None = None) -> tuple[Row, ...]:
     """Look at every worktree of the repository at ``path`` (or here), the main one first. UsageError for no repository."""
     found = worktrees_from(path)
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        return tuple(pool.map(look, found))
+        commits = pool.submit(_commits, path, found)
+        return tuple(pool.map(lambda info: look(info, known=lambda oid: commits.result().get(oid)), found))
 
 
-def look(info: WorktreeInfo, *, work_tree: bool = True) -> Row:
-    """Look at one worktree. Without ``work_tree`` the files in it are left alone, and unstaged ones are not counted."""
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What a look has to know of the commit that a worktree stands on: its tree, and whether that has workflows."""
+
+    tree: str
+    workflows: bool
+
+
+def _commits(path: str | None, found: Sequence[WorktreeInfo]) -> dict[str, Commit]:
+    """Ask about the commits of all worktrees at once: one process instead of two for each of them."""
+    from agentreview.reviewers.workflows import FOLDER
+
+    wanted = tuple(dict.fromkeys(info.head for info in found if info.head))
+    kinds = object_kinds(path, [name for oid in wanted for name in (f"{oid}^{{tree}}", f"{oid}:{FOLDER}")])
+    pairs = zip(kinds[::2], kinds[1::2], strict=False)
+    return {
+        oid: Commit(tree, kind != "missing")
+        for oid, ((tree, is_tree), (_, kind)) in zip(wanted, pairs, strict=False)
+        if is_tree == "tree"
+    }
+
+
+def look(info: WorktreeInfo, *, work_tree: bool = True, known: Callable[[str], Commit | None] = lambda _: None) -> Row:
+    """Look at one worktree. Without ``work_tree`` the files in it are left alone, and unstaged ones are not counted.
+
+    ``known`` may know the commit that it stands on.
+    """
     row = Row(path=info.path, branch=info.branch, state=BARE, locked=info.locked, detached=info.detached)
     if info.bare:
         return row
     if info.prunable:
         return replace(row, state=GONE, why="its directory is gone: git worktree prune")
     try:
-        return _read(row, work_tree=work_tree)
+        return _read(row, known) if work_tree else _staged(row)
     except AgentReviewError as error:
         return replace(row, state=UNREADABLE, why=f"{error.message}. {error.fix}")
 
 
-def _read(row: Row, *, work_tree: bool) -> Row:
+def _read(row: Row, known: Callable[[str], Commit | None]) -> Row:
+    from agentreview.room import FILE
+
+    repo = open_repository(row.path)
+    seen = _seen(run(repo, *_STATUS))
+    commit = known(seen.commit)
+    base = commit.tree if commit is not None else base_tree(repo)
+    if seen.branch != "(detached)":  # a branch may be called so: then git's list has told
+        row = replace(row, branch=seen.branch, detached=False)
+    row = replace(row, git_dir=repo.git_dir)
+    row = replace(row, staged=seen.staged, unstaged=seen.unstaged, dollars=_spent(repo))
+    if commit is None or commit.workflows or os.path.lexists(f"{repo.git_dir}/{FILE}"):
+        row = replace(row, workflow=workflow_here(repo, base, row.branch))
+    if seen.unmerged:
+        return replace(row, state=UNMERGED)
+    return _known(row, repo, base, staged_tree(repo)) if seen.staged else replace(row, state=NOTHING)
+
+
+def _staged(row: Row) -> Row:
     repo = open_repository(row.path)
     base, branch = head(repo)
-    row = replace(row, git_dir=repo.git_dir, branch=branch, detached=branch is None)
-    tree = None
-    if work_tree:
-        staged, unstaged, unmerged = _counts(run(repo, *_STATUS))
-        row = replace(row, staged=staged, unstaged=unstaged)
-    else:
-        tree, unmerged = _written(repo)
-        staged = _differing(repo, base, tree) if tree else 0
-        row = replace(row, staged=None if unmerged else staged)
-    row = replace(row, workflow=workflow_here(repo, base, row.branch), dollars=_spent(repo))
-    if unmerged:
+    row = replace(row, git_dir=repo.git_dir, branch=branch, detached=branch is None, dollars=_spent(repo))
+    row = replace(row, workflow=workflow_here(repo, base, branch))
+    try:
+        tree = staged_tree(repo)
+    except UsageError:  # all that it can mean here
         return replace(row, state=UNMERGED)
-    if not staged:
-        return replace(row, state=NOTHING)
-    tree = tree or staged_tree(repo)
+    if tree == base:
+        return replace(row, state=NOTHING, staged=0)
+    names = run(repo, "diff-tree", "-r", "-z", "--no-renames", "--name-only", base, tree)
+    return _known(replace(row, staged=names.count(b"\0")), repo, base, tree)
+
+
+def _known(row: Row, repo: Repository, base: str, tree: str) -> Row:
+    """Return the row with what is known of its staged change."""
     row = replace(row, subject=(base, tree))
     kept = known_verdict(repo, base, tree)
     if kept is not None:
@@ -97,20 +153,6 @@ def _read(row: Row, *, work_tree: bool) -> Row:
     if last is not None and (last.base, last.tree, last.decision) == (base, tree, Decision.INCOMPLETE):
         return judged(row, last, None)
     return replace(row, state=UNREVIEWED)
-
-
-def _written(repo: Repository) -> tuple[str, int]:
-    """Return the staged tree, and how many paths are unmerged; one of the two."""
-    try:
-        return staged_tree(repo), 0
-    except UsageError:  # all that it can mean here
-        return "", 1
-
-
-def _differing(repo: Repository, base: str, tree: str) -> int:
-    if base == tree:
-        return 0
-    return run(repo, "diff-tree", "-r", "-z", "--no-renames", "--name-only", base, tree).count(b"\0")
 
 
 def judged(row: Row, verdict: Verdict, kept: float | None) -> Row:
@@ -128,8 +170,20 @@ def judged(row: Row, verdict: Verdict, kept: float | None) -> Row:
     )
 
 
-def _counts(porcelain: bytes) -> tuple[int, int, int]:
-    """Count staged, unstaged and unmerged paths of ``git status --porcelain=v2 -z``."""
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What ``git status --branch`` says: the commit ("" before the first), the branch, and how many paths differ."""
+
+    commit: str
+    branch: str  # "(detached)" where there is none
+    staged: int
+    unstaged: int
+    unmerged: int
+
+
+def _seen(porcelain: bytes) -> _Seen:
+    """Read ``git status --porcelain=v2 --branch -z``."""
+    commit = branch = ""
     staged = unstaged = unmerged = 0
     for line in porcelain.split(b"\0"):
         if line.startswith(b"u "):
@@ -137,7 +191,11 @@ def _counts(porcelain: bytes) -> tuple[int, int, int]:
         elif line.startswith((b"1 ", b"2 ")):
             staged += line[2:3] != b"."
             unstaged += line[3:4] != b"."
-    return staged, unstaged, unmerged
+        elif line.startswith(b"# branch.oid "):
+            commit = text(line[13:]).replace("(initial)", "")
+        elif line.startswith(b"# branch.head "):
+            branch = text(line[14:])
+    return _Seen(commit, branch, staged, unstaged, unmerged)
 
 
 def workflow_here(repo: Repository, tree: str, branch: str | None) -> str:
@@ -154,9 +212,12 @@ def workflow_here(repo: Repository, tree: str, branch: str | None) -> str:
 
 
 def _spent(repo: Repository) -> float:
+    today = utc_date()
+    if not os.path.lexists(f"{repo.store_dir}/spend/{today}"):
+        return 0.0
     from agentreview.spend import Ledger
 
-    entries, _ = Ledger(repo.store_dir, repo.state_dir).read(utc_date())
+    entries, _ = Ledger(repo.store_dir, repo.state_dir).read(today)
     return sum(entry.dollars for entry in entries if entry.worktree == repo.root)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from agentreview.commands.policies import group
 from agentreview.commands.shared import CONTEXT, emit, unknown, worktree_option
 from agentreview.console import width
 from agentreview.errors import ConfigError, ExitCode, UsageError
@@ -358,3 +359,7 @@ def _write(root: Path, target: Path, text: str) -> None:
         raise UsageError(
             f"{target} cannot be written: {reason}", fix="Check the permissions and the free disk space"
         ) from error
+
+
+for _command in (test_command, new_command):
+    group.add_command(_command)
