@@ -30,6 +30,7 @@ from agentreview.snapshot import base_tree, head, staged_tree
 
 AT_ONCE = 8
 _STATUS = (
+    *("-c", "core.preloadIndex=false"),  # its threads cost more than they bring where many run at the same time
     *("status", "--porcelain=v2", "--branch", "--no-ahead-behind", "-z"),
     *("--untracked-files=no", "--no-renames", "--ignore-submodules=none"),
 )

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.command(
     "watch",
     context_settings=CONTEXT,
-    short_help="A live board: every worktree, reviewed as soon as something is staged.",
+    short_help="A live board of all worktrees, reviewed as they are staged.",
     epilog="""\b
 Examples:
   agentreview watch              the board; ? lists its keys
