@@ -295,6 +295,14 @@ def test_a_telephone_has_no_need_to_scroll_sideways(browser, shown):
         assert view.evaluate("document.documentElement.scrollWidth") <= 360
 
 
+def test_verdicts_over_time_are_a_picture_and_a_table(browser, shown):
+    with opened(browser, shown) as (view, _):
+        said = "Verdicts from 2026-10-01 to 2026-10-28: 9 passed, 10 blocked, 9 let through without a review."
+        assert view.get_by_role("img", name=said, exact=True).locator("rect").count() == 28
+        view.get_by_text("The same as a table").click()
+        assert view.locator("figure.history tbody tr").count() == 28
+
+
 def test_before_and_after_stand_together(browser, shown):
     with opened(browser, shown) as (view, _):
         code = view.locator("article[data-rule='tenancy.scoped-read'] pre")

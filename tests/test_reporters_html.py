@@ -116,6 +116,11 @@ def test_several_worktrees_are_as_bad_as_the_worst_and_nothing_unjudged_is_clean
     assert both == "INCOMPLETE: 2 worktrees: 1 incomplete, 1 passed. What could not be judged is not a pass"
     assert Document(page([bare])).texts["h1"].startswith("INCOMPLETE")
     assert Document(page([dark])).texts["h1"].startswith("INCOMPLETE")
+    empty = Part(path="/e", branch="e", verdict=verdict(tree="1" * 40, files=0))
+    nothing = Document(page([empty, empty]))
+    assert nothing.texts["h1"] == "PASSED: 2 worktrees: 2 with nothing to review"
+    assert [a["class"] for tag, a in nothing.elements if tag == "h1"] == ["decision plain"]
+    assert "there was no file to review" in nothing.texts["body"]
     blocked = Part(path="/d", branch="d", verdict=verdict(finding()))
     assert (
         Document(page([passed, dark, blocked])).texts["h1"].startswith("BLOCKED: 3 worktrees: 1 blocked, 1 incomplete")
@@ -216,7 +221,7 @@ def test_a_report_shows_both_sides_and_what_receipts_tell(repo, tmp_path):
     gone = re.search(r'<span class="l went">(.*?)</code>', source)
     assert gone
     assert "audit_log(actor=request.user" in gone[1]
-    assert "1 receipt, " in shown.texts["body"]
+    assert re.search(r"1 receipt, \d{4}-\d\d-\d\d; as they state it", shown.texts["body"])
     repo.stage(GOOD)
     assert agentreview("report", "--html", str(file), cwd=repo.path).code == 0
     assert "PASSED" in Document(file.read_text(encoding="utf-8")).texts["h1"]
@@ -239,7 +244,7 @@ def test_all_worktrees_are_on_one_page(repo, tmp_path):
     done = agentreview("report", "--html", str(file), "--all-worktrees", cwd=repo.path)
     assert done.code == 1
     shown = Document(file.read_text(encoding="utf-8"))
-    assert shown.texts["h1"] == "BLOCKED: 3 worktrees: 1 blocked, 1 incomplete, 1 passed"
+    assert shown.texts["h1"] == "BLOCKED: 3 worktrees: 1 blocked, 1 incomplete, 1 with nothing to review"
     assert "agent-3" in shown.texts["body"]
 
 

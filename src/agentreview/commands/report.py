@@ -116,13 +116,13 @@ def _everywhere(file: str, worktree: str | None) -> int:
 
     found = list(review_everywhere((), worktree))
     parts: list[Part] = []
-    history: tuple[Judged, ...] = ()
+    history: tuple[Judged, ...] | None = None  # the same for all worktrees; not told where none could be read
     for one in found:
         sides: dict[str, tuple[Line, ...]] = {}
         if one.verdict is not None:
             repo = open_repository(one.path)
             sides = _sides(repo, one.verdict)
-            history = history or _history(repo)
+            history = _history(repo) if history is None else history
         parts.append(
             Part(path=one.path, branch=one.branch, verdict=one.verdict, error=one.error, left_out=one.left_out, sides=sides)
         )  # fmt: skip

@@ -78,7 +78,7 @@ def chart(judged: Sequence[Judged]) -> Html:
         return el("p", "There are no receipts of earlier reviews here.", class_="quiet")
     totals = [sum(bar.counts[index] for bar in found) for index in range(len(KINDS))]
     said = ", ".join(f"{total} {word}" for total, word in zip(totals, KINDS.values(), strict=True))
-    period = f"{_named(found[0])} to {found[-1].last.isoformat()}" if len(found) > 1 else _named(found[0])
+    period = _named(Bar(first=found[0].first, last=found[-1].last, counts=()))
     legend = [
         el("li", el("span", "", class_=f"key {kind}", aria_hidden="true"), f"{total} {word}")
         for total, (kind, word) in zip(totals, KINDS.items(), strict=True)

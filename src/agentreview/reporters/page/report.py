@@ -29,6 +29,7 @@ from agentreview.reporters.summary import (
     unfinished,
 )
 
+NOTHING = "nothing to review"
 OPENED = 20  # blocking findings that stand open when the page comes up
 MANY = 100  # findings, above which those out of sight are laid out when they come into it
 LISTED = 12  # unread files named for a reason before the rest is folded
@@ -86,17 +87,29 @@ def _verdicts(parts: Sequence[Part]) -> list[tuple[Part, Verdict]]:
 def _style_of(part: Part) -> str:
     if part.verdict is None:
         return "leftout" if part.left_out else "incomplete"
+    if _word(part) == NOTHING:
+        return "leftout"
     unread = part.verdict.decision is Decision.PASS and part.verdict.skipped and not part.verdict.files
     return "incomplete" if unread else _STYLE[part.verdict.decision]
+
+
+def _word(part: Part) -> str:
+    """The decision as a word; where there was nothing, it is no praise."""
+    if part.verdict is None:
+        return "incomplete"
+    empty = part.verdict.decision is Decision.PASS and part.verdict.base == part.verdict.tree
+    return NOTHING if empty else _STYLE[part.verdict.decision]
 
 
 def _decided(parts: Sequence[Part]) -> tuple[str, str]:
     """How the whole is shown, and the decision in words."""
     if len(parts) == 1 and parts[0].verdict is not None:
-        return _style_of(parts[0]), decision_line(parts[0].verdict)
+        style = _style_of(parts[0])
+        return "plain" if style == "leftout" else style, decision_line(parts[0].verdict)
     asked = [part for part in parts if not part.left_out]
-    counts = Counter("incomplete" if part.verdict is None else _STYLE[part.verdict.decision] for part in asked)
-    told = ", ".join(f"{counts[word]} {word}" for word in ("blocked", "incomplete", "passed") if counts[word])
+    counts = Counter(_word(part) for part in asked)
+    words = {"blocked": "blocked", "incomplete": "incomplete", "passed": "passed", NOTHING: f"with {NOTHING}"}
+    told = ", ".join(f"{counts[word]} {shown}" for word, shown in words.items() if counts[word])
     of = count(len(asked), "worktree")
     if counts["blocked"]:
         return "blocked", f"BLOCKED: {of}: {told}"
@@ -105,7 +118,7 @@ def _decided(parts: Sequence[Part]) -> tuple[str, str]:
     if not asked:
         return "incomplete", "INCOMPLETE: there is no worktree to review"
     unread = any(_style_of(part) == "incomplete" for part in asked)
-    return "incomplete" if unread else "passed", f"PASSED: {of}: {told}"
+    return "incomplete" if unread else "passed" if counts["passed"] else "plain", f"PASSED: {of}: {told}"
 
 
 def _asides(parts: Sequence[Part]) -> Html:
@@ -114,8 +127,10 @@ def _asides(parts: Sequence[Part]) -> Html:
     files = sum(len(verdict.skipped) for _, verdict in found)
     runs = sum(len(unfinished(verdict)) for _, verdict in found)
     dark = sum(part.verdict is None and not part.left_out for part in parts)
+    read = sum(verdict.files for _, verdict in found)
+    full = text("every file of the change was reviewed" if read else "there was no file to review")
     unseen = [
-        join(el("a", f"{count(files, 'file')} not reviewed", href="#unread")) if files else text("every file of the change was reviewed"),
+        join(el("a", f"{count(files, 'file')} not reviewed", href="#unread")) if files else None if dark else full,
         join(el("a", f"{count(runs, 'agent')} did not finish", href="#unfinished")) if runs else None,
         join(el("a", f"{count(dark, 'worktree')} could not be judged", href="#unfinished")) if dark else None,
     ]  # fmt: skip
@@ -174,10 +189,9 @@ def _row(index: int, part: Part) -> tuple[Content, ...]:
         return (head, el("span", told, class_=f"state {_style_of(part)}"), "-", "-", "-", "-", "-", "-")
     live = [f for f in part.verdict.findings if bucket(f) in ("blocking", "advisory")]
     by = Counter(f.severity for f in live)
-    decided = {"block": "blocked", "pass": "passed"}.get(part.verdict.decision.value, part.verdict.decision.value)
     counts = tally(part.verdict)
     cells = [str(by[one]) for one in _SEVERITIES] + [str(counts["waived"]), str(counts["skipped"])]
-    return (head, el("span", decided, class_=f"state {_style_of(part)}"), *cells)
+    return (head, el("span", _word(part), class_=f"state {_style_of(part)}"), *cells)
 
 
 def _path(part: Part) -> Html | None:
@@ -252,7 +266,7 @@ def _waivers(parts: Sequence[Part]) -> Html | None:
                     where,
                     prose(waiver.reason) if waiver and waiver.reason else "no reason given",
                     isolated(waiver.person) if waiver and waiver.person else "-",
-                    (waiver.expires if waiver else "") or "no end",
+                    el("time", waiver.expires[:16]) if waiver and waiver.expires else "no end",
                     el("strong", added) if new else "before",
                 )
             )  # fmt: skip
@@ -264,6 +278,10 @@ def _waivers(parts: Sequence[Part]) -> Html | None:
 
 def _in(part: Part, parts: Sequence[Part]) -> Html | None:
     return join(" in ", isolated(part.branch or part.path)) if len(parts) > 1 else None
+
+
+def _of(part: Part, parts: Sequence[Part]) -> Html | None:
+    return join(isolated(part.branch or part.path), ": ") if len(parts) > 1 else None
 
 
 def _unread(parts: Sequence[Part]) -> Html | None:
@@ -319,5 +337,5 @@ def _agents(parts: Sequence[Part]) -> Html | None:
 
 
 def _notes(parts: Sequence[Part]) -> Html | None:
-    rows = [el("li", prose(note), _in(part, parts)) for part, verdict in _verdicts(parts) for note in verdict.notes]
+    rows = [el("li", _of(part, parts), prose(note)) for part, verdict in _verdicts(parts) for note in verdict.notes]
     return section("notes", f"Notes ({len(rows)})", el("ul", *rows)) if rows else None
