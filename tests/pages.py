@@ -6,6 +6,7 @@ a part of one), ``sh`` blocks hold commands alone. Comments, which no reader see
 
     <!-- start: empty -->       no repository: the page makes its own
     <!-- needs: git 2.54 -->    the page is played with a newer git only
+    <!-- needs: a model -->     and this one with a server that answers as a model would
     <!-- file: PATH -->         the next block is the text of this file
     <!-- exits 1 -->            how the last command of the next block ends; else with 0
     <!-- not run: REASON -->    the next block cannot be played here
