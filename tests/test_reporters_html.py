@@ -114,7 +114,7 @@ def test_several_worktrees_are_as_bad_as_the_worst_and_nothing_unjudged_is_clean
     assert Document(page([passed, bare])).texts["h1"] == "PASSED: 1 worktree: 1 passed"
     both = Document(page([passed, dark, bare])).texts["h1"]
     assert both == "INCOMPLETE: 2 worktrees: 1 incomplete, 1 passed. What could not be judged is not a pass"
-    assert Document(page([bare])).texts["h1"].startswith("INCOMPLETE")
+    assert Document(page([bare])).texts["h1"] == "NOTHING REVIEWED: 1 worktree left out"
     assert Document(page([dark])).texts["h1"].startswith("INCOMPLETE")
     empty = Part(path="/e", branch="e", verdict=verdict(tree="1" * 40, files=0))
     nothing = Document(page([empty, empty]))
@@ -246,6 +246,18 @@ def test_all_worktrees_are_on_one_page(repo, tmp_path):
     shown = Document(file.read_text(encoding="utf-8"))
     assert shown.texts["h1"] == "BLOCKED: 3 worktrees: 1 blocked, 1 incomplete, 1 with nothing to review"
     assert "agent-3" in shown.texts["body"]
+
+
+def test_a_bare_repository_has_no_worktree_to_show(repo, tmp_path):
+    repo.commit(GOOD)
+    repo.git("clone", "-q", "--bare", ".", str(tmp_path / "bare.git"))
+    file = tmp_path / "bare.html"
+    done = agentreview("report", "--html", str(file), "--all-worktrees", cwd=tmp_path / "bare.git")
+    assert (done.code, done.err.splitlines()[-1]) == (0, "agentreview: 1 worktree: 1 left out")
+    assert Document(file.read_text(encoding="utf-8")).texts["h1"] == "NOTHING REVIEWED: 1 worktree left out"
+    alone = agentreview("report", "--html", str(file), "--period", "2026", cwd=tmp_path / "bare.git")
+    assert alone.code == 2
+    assert "bare repository" in one_line(alone.err)
 
 
 def test_values_that_reports_hide_are_hidden_on_both_sides(repo, tmp_path):

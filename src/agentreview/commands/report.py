@@ -113,6 +113,7 @@ def _everywhere(file: str, worktree: str | None) -> int:
     from agentreview.everywhere import review_everywhere, worst
     from agentreview.git import open_repository
     from agentreview.reporters.page.report import Part, page
+    from agentreview.reporters.summary import count
 
     found = list(review_everywhere((), worktree))
     parts: list[Part] = []
@@ -128,7 +129,7 @@ def _everywhere(file: str, worktree: str | None) -> int:
         )  # fmt: skip
     _write(file, page(parts, history))
     code = worst(found)
-    say(f"{len(found)} worktrees: {_counted(parts)}")
+    say(f"{count(len(found), 'worktree')}: {_counted(parts)}")
     return int(code)
 
 

@@ -116,7 +116,7 @@ def _decided(parts: Sequence[Part]) -> tuple[str, str]:
     if counts["incomplete"]:
         return "incomplete", f"INCOMPLETE: {of}: {told}. What could not be judged is not a pass"
     if not asked:
-        return "incomplete", "INCOMPLETE: there is no worktree to review"
+        return "plain", f"NOTHING REVIEWED: {count(len(parts), 'worktree')} left out"
     unread = any(_style_of(part) == "incomplete" for part in asked)
     return "incomplete" if unread else "passed" if counts["passed"] else "plain", f"PASSED: {of}: {told}"
 
