@@ -9,6 +9,7 @@ from dataclasses import dataclass
 BASE62 = string.ascii_letters + string.digits
 FIRST = "Maria Tomasz Aisha Wei Ingrid Mateo Priya Owen Fatima Kenji Zoë Søren Chloé Liam Noor Yusuf".split()
 LAST = "Gonzalez Kowalski Rahman Zhang Lindqvist Alvarez Natarajan McCarthy O'Brien Tanaka Müller Ferrari Novak Haddad Cohen Diallo".split()
+DICE = "copper velvet harbor walnut saddle meadow pepper anvil lantern orchid puddle trumpet glacier basket fennel quartz".split()
 STREETS = ("Maple Street", "Old Mill Road", "Cedar Grove Avenue", "Harbor View Drive", "St Johns Lane")
 EPOCHS = ("-----BEGIN RSA PRIVATE KEY-----", "-----END RSA PRIVATE KEY-----")
 
@@ -50,7 +51,14 @@ def secret(rng: random.Random) -> Plant:
     word = (
         run(rng, string.ascii_lowercase, 5) + digits(rng, 4) + rng.choice("!#%&*") + run(rng, string.ascii_uppercase, 2)
     )
+    phrase = rng.choice(" -._").join(rng.sample(DICE, rng.randint(3, 6)))
+    single = "".join(rng.sample(DICE, 2))[:12]
     forms = [
+        (f'password = "{phrase}"', (phrase,)),
+        (f"{{ username: 'ops', password: '{phrase}' }}", (phrase,)),
+        (f'passphrase: "{phrase}"', (phrase,)),
+        (f"DB_PASSWD = '{single}'", (f"'{single}'",)),
+        (f'user.set(password="{single}")', (f'"{single}"',)),
         (f'API_TOKEN = "{value}"', (value,)),
         (f"const client = new Client({{ apiKey: '{value}' }});", (value,)),
         (f'private static final String SECRET = "{value}";', (value,)),
@@ -96,7 +104,17 @@ def person(rng: random.Random) -> Plant:
     plan = run(rng, string.ascii_uppercase, 3) + digits(rng, 9)
     home = f"{rng.randint(12, 9900)} {rng.choice(STREETS)}"
     card = luhn(rng)
+    low, below = first.lower(), last.lower().replace("'", "")
     forms = [
+        (f'first_name="{low}", last_name="{below}"', (f'"{low}"', f'"{below}"')),
+        (f"{{ firstName: '{low}', lastName: '{below}' }}", (f"'{low}'", f'\'{below}\'')),
+        (f'"patient_name": "{low} {below}"', (f'"{low} {below}"', f" {below}\"")),
+        (f'fullName = "{low} {below}"', (f'"{low} {below}"', f' {below}"')),
+        (f":surname => '{below}',", (f"'{below}'",)),
+        (f"  first_name: {low}", (f": {low}",)),
+        (f"INSERT INTO people (id, first_name, last_name) VALUES (7, '{low}', '{below}');", (f"'{low}'", f"'{below}'")),
+        (f"insert into people (id, last_name)\n  values (7, '{below}'),\n  (8, '{below.upper()}');", (f"'{below}'", f"'{below.upper()}'")),
+        (f"id,first_name,last_name,visits\n17,{low},{below},4\n18,{first},{below},2", (f",{low},", f",{below},", f",{first},")),
         (f'patient = Patient(ssn="{ssn}")', (ssn,)),
         (f"const row = {{ id: 7, ssn: '{ssn}' }};", (ssn,)),
         (f'# call about {ssn} before Friday', (ssn,)),

@@ -82,7 +82,10 @@ def test_of_an_endless_line_only_the_beginning_is_sent_and_all_of_it_comes_back(
         assert mask(sent, table) == sent
 
 
-@pytest.mark.parametrize("piece", ["a", "1", "A1-", "patient_", "ab1_ ", "x=1;", " ", "1 ", "\"'", "a@b."])
+@pytest.mark.parametrize(
+    "piece",
+    ["a", "1", "A1-", "patient_", "ab1_ ", "x=1;", " ", "1 ", "\"'", "a@b.", "insert into t (", "first_name,", "a,1"],
+)
 def test_a_hostile_line_costs_little(piece):
     begun = time.process_time()
     mask(piece * (400_000 // len(piece)), Table())
@@ -225,6 +228,15 @@ def test_a_fence_cannot_be_closed_from_inside():
         ("Authorization: Bearer abcdefghijklmnop1234", "abcdefghijklmnop1234"),
         ("jdbc:mysql://db/app?user=app&password=hunter22", "hunter22"),
         ('secret_key: "p@ss w0rd with spaces"', "p@ss"),
+        ('last_name = "o\'brien"', "brien"),
+        (
+            "INSERT INTO people\n  (id, first_name, note)\nVALUES\n  (1, 'ann-marie', 'x, y'),\n  (2, 'it''s bo', 'z')",
+            "bo'",
+        ),
+        ("INSERT INTO people (note, last_name) VALUES ('a, (b)', 'diallo'), (NULL, 'haddad');", "haddad"),
+        ("last_name;first_name;age\r\ndiallo;noor;44\r\n", "noor"),
+        ('DB_PASSWORD = "swordfish"', "swordfish"),
+        ('"password": "correct horse battery staple"', "horse"),
         ('sig = hmac.new(b"s3cr3t-k3y-f0r-h00ks", body)', "h00ks"),
     ],
 )
@@ -249,6 +261,21 @@ def test_other_ways_to_write_a_value_are_known(code, value):
         'last_name = "Last name"',
         'email = "dana@clinic.example"',
         'password: "${DB_PASSWORD}"',
+        "first_name: 'string',",
+        'order = { last_name: "asc", first_name: "desc" }',
+        'filter_fields = {"last_name": "icontains"}',
+        'columns = { firstName: "fname", last_name: "patient_last_name" }',
+        'label = { first_name: "first name", surname: "family name" }',
+        'errors.password = "must not be empty"',
+        'password: "enter your new password"',
+        'input(type="password", name="password", autocomplete="current-password")',
+        'font = { family: "sans-serif", name: "open sans" }',
+        'password_hash_algorithm = "bcrypt"',
+        "    first_name: str",
+        "insert into audit (id, action) values (7, 'read record');",
+        "id,kind,visits\n17,walk in,4",
+        'list_display = (\n    "id", "first_name", "last_name",\n    "mrn", "dob", "phone",\n)',
+        'update_fields = ["first_name", "last_name", "active"]',
     ],
 )
 def test_what_names_a_value_and_holds_none_stays(code):

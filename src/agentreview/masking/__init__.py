@@ -15,6 +15,7 @@ from pathlib import Path
 from agentreview.lazyre import lazy
 
 from .identifiers import spans
+from .rows import names
 
 KEY_BYTES = 32
 _PIECE, _OVERLAP = 4_000, 400  # characters of a line looked at together: padding must not hide anything
@@ -83,10 +84,15 @@ def open_table(store_dir: str | Path) -> Table:
 
 def mask(text: str, table: Table) -> str:
     """Put a placeholder where a credential or an identifier of a person stands. Lines stay lines; masking twice is once."""
-    keys = dict(_key_lines(text)) if "PRIVATE KEY" in text else {}
+    found = [(a, b, "SECRET") for a, b in _key_lines(text)] if "PRIVATE KEY" in text else []
+    found += [(a, b, "NAME") for a, b in names(text) if "\n" not in text[a:b]]
+    found.sort(reverse=True)
     out, offset = [], 0
     for line in text.split("\n"):
-        inside = [(a - offset, b - offset, "SECRET") for a, b in keys.items() if offset <= a <= offset + len(line)]
+        inside = []
+        while found and found[-1][0] <= offset + len(line):
+            start, end, kind = found.pop()
+            inside.append((start - offset, end - offset, kind))
         out.append(_masked(line, inside, table))
         offset += len(line) + 1
     return "\n".join(out)

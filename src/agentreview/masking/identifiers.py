@@ -31,6 +31,19 @@ _BARE_SECRETS = (
         r"""^[\s#/*>-]{0,60}[\w.-]{0,40}(?:password|passwd|passphrase|pwd|secret|token|api[_-]?key)\s*:\s+((?=\S*\d)[^\sA-Z(){}\[\].;,"'`$<]{8,200}|[a-z]{16,200})\s*$"""
     ),
 )
+# Words alone, under a key that says password: several that make no sentence, or one that says nothing about passwords.
+_WORDS = lazy(
+    r"""(?i:(?<![A-Za-z])(?:\w{0,30}_)?(?:password|passwd|passphrase|pwd))["'`]?\]?\s{0,4}(?::=|=>|=|:)\s{0,4}["'`]([a-z]{3,12}|[a-z]{2,12}(?:[ ._-][a-z]{2,12}){2,9})["'`]"""
+)
+_SENTENCE = frozenset(
+    "a an and are as at be been by can cannot choose current do does enter enough field for forgot from has have here if in incorrect invalid is it "
+    "least login long match minimum missing must my new no not of old on one or our please policy provide provided required reset "
+    "should strength that the this to too use user username was weak will with wrong you your "
+    # and what stands for a type, a kind or a rule
+    "any argon base basic bcrypt bearer boolean char confirm confirmation default disabled email enabled encoded encrypted false hash hashed hidden "
+    "input key length long max min none null nullable number object oneline optional password passwords passwd passphrase pbkdf plain plaintext prompt "
+    "pwd query redacted required scrypt secret sensitive show string text token true type undefined unknown value varchar verify".split()
+)
 _HARMLESS = lazy(
     r"(?i)^[a-z]{1,12}$|^[A-Z_]+$|example|changeme|placeholder|your[_-]|<[^>]+>|x{4,}|\*{3,}|\$\{|\{\{|process\.env|os\.environ"
 )
@@ -89,6 +102,23 @@ _NAMED = lazy(
 _NAMED_BARE = lazy(
     rf"(?i)^[\s#/*>-]{{0,60}}(?:\w{{0,30}}?)({_NAME_KEYS})\s{{0,4}}:\s{{1,4}}({_NAME})\s*$|<(?:\w+:)?({_NAME_KEYS})[^<>\n]{{0,60}}>({_NAME})<"
 )
+_CERTAIN_NAME_KEYS = (
+    r"first[ _-]?name|last[ _-]?name|full[ _-]?name|given[ _-]?name|family[ _-]?name|middle[ _-]?name|maiden[ _-]?name|surname|forename|patient[ _-]?name|"
+    r"member[ _-]?name|subscriber[ _-]?name|guarantor[ _-]?name|beneficiary[ _-]?name|next[ _-]?of[ _-]?kin|emergency[ _-]?contact[ _-]?name"
+)
+_LOWER_NAMED = lazy(
+    rf"""(?i:(?<![A-Za-z])(?:\w{{0,30}}_)?({_CERTAIN_NAME_KEYS}))["'`]?\]?\s{{0,4}}(?::=|=>|==|=|:)\s{{0,4}}[bruf]{{0,2}}(["'`])((?=[^"`]{{2}})[^\W\d_A-Z]{{1,25}}(?:['\u2019 -][^\W\d_A-Z]{{1,25}}){{0,4}})\2"""
+)
+_LOWER_BARE = lazy(
+    rf"(?i:^[\s#/*>-]{{0,60}}(?:\w{{0,30}}_)?(?:{_CERTAIN_NAME_KEYS}))\s{{0,4}}:\s{{1,4}}([^\W\d_A-Z]{{2,25}}(?:['\u2019 -][^\W\d_A-Z]{{1,25}}){{0,3}})\s*$"
+)
+_NO_NAME = frozenset(
+    "name names first last full given family middle maiden surname forename patient member subscriber guarantor beneficiary contact kin user users "
+    "fname lname column field label title string str text char varchar keyword citext unicode bool boolean int integer number object array any null none "
+    "nil undefined true false required optional unknown default asc desc ascending descending exact iexact contains icontains startswith endswith like "
+    "ilike eq gt lt lower upper trim capitalize hidden readonly disabled nullable unique index primary encrypted redacted masked anonymous removed "
+    "width auto left right center sort order filter search input".split()
+)
 _NAME_PAIR = lazy(
     r"""(?<![A-Za-z])[Nn]ame["'`]?\]?\s{0,4}(?::=|=>|==|=|:|,|\()\s{0,4}[bruf]{0,2}(["'`])([A-Z][\w'\u2019-]{1,30}(?: [A-Z][\w.'\u2019-]{0,30}){1,3})\1"""
 )
@@ -113,6 +143,7 @@ _LABELS = frozenset(
 )
 
 
+_BETWEEN = lazy(r"[^\w]|_")
 _HEX_DIGITS = frozenset("0123456789abcdef")
 
 
@@ -127,6 +158,9 @@ def spans(line: str) -> Iterator[tuple[int, int, str]]:
             yield (*match.span(1), "SECRET")
     for pattern in _BARE_SECRETS:
         for match in pattern.finditer(line):
+            yield (*match.span(1), "SECRET")
+    for match in _WORDS.finditer(line):
+        if not _words(match[1]) & _SENTENCE:
             yield (*match.span(1), "SECRET")
     for match in _RUN.finditer(line):
         if _random(match[0]):
@@ -186,6 +220,10 @@ def _people(line: str) -> Iterator[tuple[int, int, str]]:
             yield (*match.span(group), "NAME")
     for match in _NAME_PAIR.finditer(line):
         yield (*match.span(2), "NAME")
+    for pattern, group in ((_LOWER_NAMED, 3), (_LOWER_BARE, 1)):
+        for match in pattern.finditer(line):
+            if not _words(match[group]) & _NO_NAME:
+                yield (*match.span(group), "NAME")
     if "|" in line:
         for pattern, kind in ((_HL7_NAME, "NAME"), (_HL7_DATE, "DATE")):
             for match in pattern.finditer(line):
@@ -210,6 +248,10 @@ def _beside(line: str) -> Iterator[tuple[int, int, str]]:
     for pattern in (_TITLED, _CELL_NAME):
         for match in pattern.finditer(line):
             yield (*match.span(1), "NAME")
+
+
+def _words(value: str) -> set[str]:
+    return set(_BETWEEN.split(value))
 
 
 def _person(key: str, value: str) -> bool:
