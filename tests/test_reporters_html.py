@@ -14,12 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentreview.model import Decision, Hit, Outcome, Severity, Status
+from agentreview.model import Decision, FileChange, Hit, Hunk, Outcome, Severity, Status
 from agentreview.reporters import REPORTERS
 from agentreview.reporters.page.chart import BARS, Judged, bars
 from agentreview.reporters.page.markup import text
 from agentreview.reporters.page.report import Part, page
 from agentreview.reporters.text import escape
+from agentreview.sides import merge
 from commandline import BAD, GOOD, agentreview, one_line
 from factories import finding, run, skipped, verdict, waived
 
@@ -202,6 +203,19 @@ def test_every_receipt_is_in_one_bar(judged):
 def test_a_receipt_without_a_readable_day_is_counted_and_not_drawn(at):
     found, undated = bars([Judged(at=at, decision="pass"), Judged(at="2026-10-01T00:00:00Z", decision="pass")])
     assert (len(found), undated) == (1, 1)
+
+
+@given(st.lists(st.tuples(st.sampled_from(" -+"), st.text("abc", min_size=1, max_size=3)), max_size=40))
+def test_the_two_sides_put_together_hold_each_side_whole(rows):
+    before = [text for sign, text in rows if sign != "+"]
+    after = [text for sign, text in rows if sign != "-"]
+    removed = tuple(sum(s != "+" for s, _ in rows[: n + 1]) for n, (sign, _) in enumerate(rows) if sign == "-")
+    added = tuple(sum(s != "-" for s, _ in rows[: n + 1]) for n, (sign, _) in enumerate(rows) if sign == "+")
+    hunk = Hunk(old_start=1, old_lines=len(before), new_start=1, new_lines=len(after), added=added, removed=removed)
+    merged = merge(FileChange(path="a", status="M", hunks=(hunk,)), before, after)
+    assert [(old, text) for old, _, text in merged if old] == list(enumerate(before, 1))
+    assert [(new, text) for _, new, text in merged if new] == list(enumerate(after, 1))
+    assert sum(not (old and new) for old, new, _ in merged) == len(removed) + len(added)
 
 
 # -- the commands ------------------------------------------------------------------------------------------------------
