@@ -14,7 +14,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentreview.model import Decision, FileChange, Hit, Hunk, Outcome, Severity, Status
+from agentreview.model import (
+    CommitSeen,
+    Cover,
+    Coverage,
+    Decision,
+    FileChange,
+    Hit,
+    Hunk,
+    Outcome,
+    RefusedReceipt,
+    Severity,
+    Status,
+)
 from agentreview.reporters import REPORTERS
 from agentreview.reporters.page.chart import BARS, Judged, bars
 from agentreview.reporters.page.markup import text
@@ -169,6 +181,19 @@ def test_a_line_of_a_page_on_stdout_is_no_command_for_a_build_server():
     said = render(finding(message="##[error]x ::error::y", frame=((14, "::set-output name=x::y"),)))
     assert "##" not in said.replace("<style>", "")
     assert not any(line.lstrip().startswith("::") for line in said.splitlines())
+
+
+def test_commits_that_no_gate_saw_are_said_at_the_top_and_listed():
+    seen = (
+        CommitSeen(oid="a" * 40, subject="<b>fix</b>", cover=None, why="no receipt"),
+        CommitSeen(oid="b" * 40, subject="more", cover=Cover.EXACT, receipt="c" * 64),
+    )
+    refused = (RefusedReceipt(id="d" * 64, why="its name is not the hash of its bytes"),)
+    shown = Document(render(coverage=Coverage(required="report", signers=1, commits=seen, refused=refused)))
+    body = " ".join(shown.texts["body"].split())
+    assert "1 commit without a receipt" in body.partition("Overview")[0]
+    assert 'aaaaaaaaaaaa "<b>fix</b>": no receipt' in body
+    assert "receipt dddddddddddd is refused: its name is not the hash of its bytes" in body
 
 
 def test_a_question_is_shown_as_one():

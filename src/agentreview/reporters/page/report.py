@@ -127,14 +127,18 @@ def _asides(parts: Sequence[Part]) -> Html:
     files = sum(len(verdict.skipped) for _, verdict in found)
     runs = sum(len(unfinished(verdict)) for _, verdict in found)
     dark = sum(part.verdict is None and not part.left_out for part in parts)
+    loose = sum(len(uncovered(verdict)) for _, verdict in found)
     read = sum(verdict.files for _, verdict in found)
     full = text("every file of the change was reviewed" if read else "there was no file to review")
     unseen = [
         join(el("a", f"{count(files, 'file')} not reviewed", href="#unread")) if files else None if dark else full,
         join(el("a", f"{count(runs, 'agent')} did not finish", href="#unfinished")) if runs else None,
         join(el("a", f"{count(dark, 'worktree')} could not be judged", href="#unfinished")) if dark else None,
+        join(el("a", f"{count(loose, 'commit')} without a receipt", href="#commits")) if loose else None,
     ]  # fmt: skip
-    lines: list[Content] = [el("p", *_between(unseen), class_="unseen" if files or runs or dark else "unseen none")]
+    lines: list[Content] = [
+        el("p", *_between(unseen), class_="unseen" if files or runs or dark or loose else "unseen none")
+    ]
     if len(parts) == 1 and found:
         part, verdict = found[0]
         facts: list[tuple[str, Content]] = [("Subject", isolated(verdict.source))]
