@@ -51,6 +51,32 @@ def test_each_commit_is_shown_with_what_stands_behind_it(history):
     assert "3 commits: 1 bypassed, 2 no receipt" in only
 
 
+def test_a_receipt_that_cannot_be_read_is_counted_and_its_commit_has_none(history):
+    (receipt,) = [one["receipt"] for one in commits(history) if one["standing"] == "reviewed"]
+    (file,) = (history.path / ".git" / "agentreview" / "receipts").rglob(f"*{receipt}.json")
+    file.write_bytes(file.read_bytes()[:-9])
+    done = agentreview("log", cwd=history.path)
+    assert done.code == 0
+    assert "1 bypassed, 3 no receipt" in done.out
+    said = "agentreview: 1 file named like a receipt cannot be read as one and is left out. See why: agentreview receipts verify"
+    assert one_line(done.err) == said
+    assert one_line(agentreview("log", "--csv", cwd=history.path).err) == said
+    found = json.loads(agentreview("log", "--json", cwd=history.path).out)
+    assert found["refused"] == [{"receipt": receipt, "why": "its name is not the hash of its bytes"}]
+    for arguments in (("list",), ("export",)):
+        assert one_line(agentreview("receipts", *arguments, cwd=history.path).err) == said
+    file.unlink()
+    file.mkdir()
+    assert "it is no regular file" in agentreview("receipts", "verify", cwd=history.path).out
+    assert one_line(agentreview("log", cwd=history.path).err) == said
+
+
+def commits(repo: Any) -> list[dict[str, Any]]:
+    found = json.loads(agentreview("log", "--json", cwd=repo.path).out)
+    assert found["refused"] == []
+    return found["commits"]
+
+
 def test_json_has_every_field_and_agrees_with_git(history):
     found = json.loads(agentreview("log", "--json", cwd=history.path).out)
     assert found["schema"] == "agentreview/log/1"

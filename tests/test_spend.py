@@ -17,6 +17,7 @@ from agentreview.llm import Answer, Block, Failure, Request, Usage, failed
 from agentreview.modelsettings import known_model
 from agentreview.spend import Entry, Ledger, Metered, cost, estimate
 from commandline import agentreview as run
+from commandline import one_line
 
 HAIKU = known_model("claude-haiku-5-5")
 OPUS = known_model("claude-opus-5-5")
@@ -314,6 +315,47 @@ def test_a_ledger_that_was_damaged_is_said(repo):
     done = run("costs", cwd=repo.path)
     assert done.code == 0
     assert "2 lines below" in done.err
+    assert "take out the lines that are no JSON" in one_line(done.err)
+    assert json.loads(run("costs", "--json", cwd=repo.path).out)["unreadable_lines"] == 2
+    file.unlink()
+    file.mkdir()  # a day that cannot be read at all
+    assert "1 line below" in run("costs", cwd=repo.path).err
+
+
+def test_status_says_that_more_was_spent_today_than_it_can_read(repo):
+    repo.commit({"a": "1"})
+    assert json.loads(run("status", "--json", cwd=repo.path).out)["unreadable_cost_lines"] == 0
+    spend(repo, day=time.time())
+    (file,) = (repo.path / ".git" / "agentreview" / "spend").glob("20*")
+    file.write_bytes(file.read_bytes() + b"half a li\n{}\n")
+    done = run("status", cwd=repo.path)
+    assert "at least 0.0" in done.out
+    assert "costs of today: 2 lines cannot be read, so more was spent than is shown: agentreview costs" in done.out
+    assert json.loads(run("status", "--json", cwd=repo.path).out)["unreadable_cost_lines"] == 2
+
+
+def test_a_reservation_that_cannot_be_read_is_counted_as_one_line(tmp_path):
+    metered(tmp_path, Scripted()).ask(REQUEST, None)
+    (tmp_path / "store" / "spend" / "open" / "1-2-3").write_bytes(b"{")
+    metered(tmp_path, Scripted()).ask(REQUEST, None)
+    entries, bad = ledger(tmp_path).read("2025-11-25")
+    assert (len(entries), bad) == (2, 1)
+    assert list((tmp_path / "store" / "spend" / "open").iterdir()) == []
+
+
+@pytest.mark.parametrize("damage", ["half a number", "a directory"])
+def test_what_a_worktree_spent_is_not_taken_for_nothing_when_it_cannot_be_read(repo, tmp_path, damage):
+    spend(repo)
+    spent = repo.path / ".git" / "agentreview" / "spent"
+    spent.unlink()
+    spent.write_text("0.1.2") if damage == "half a number" else spent.mkdir()
+    inner = Scripted()
+    books = Ledger(spent.parent, spent.parent, clock=lambda: NOON)
+    assert "so no cap can hold" in refusal(Metered(inner, Config(), books, "/src").ask(REQUEST, None))
+    assert inner.asked == 0
+    done = run("costs", cwd=repo.path)
+    assert done.code == 2
+    assert "agentreview/spent" in one_line(done.err)
 
 
 def test_a_date_that_is_none_is_a_usage_error(repo):

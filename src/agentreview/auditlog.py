@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from agentreview.git import Repository
 from agentreview.history import Commit, Settled, Standing, commits, settled
+from agentreview.ledger import Stored
 from agentreview.policies.secrets import mask
 from agentreview.records import dataclass
 
@@ -40,13 +41,15 @@ class Logged:
     signed: bool = False
 
 
-def logged(repo: Repository, span: Sequence[str]) -> tuple[Logged, ...]:
+def logged(repo: Repository, span: Sequence[str], *, refused: Callable[[Stored], object] = bool) -> tuple[Logged, ...]:
     """Return the commits of a span (arguments of ``rev-list``), the newest first. IncompleteError where history is missing.
 
-    A waiver that has ended since the day of a commit has not undone its review.
+    A waiver that has ended since the day of a commit has not undone its review. ``refused`` hears of every file that is
+    named like a receipt of one of them and is none.
     """
     listed = commits(repo, *span)
-    states = settled(repo, [(one.base, one.tree) for one in listed], today=[stated(one)[:10] for one in listed])
+    days = [stated(one)[:10] for one in listed]
+    states = settled(repo, [(one.base, one.tree) for one in listed], today=days, refused=refused)
     return tuple(_logged(one, state) for one, state in zip(reversed(listed), reversed(states), strict=True))
 
 

@@ -165,14 +165,18 @@ def settled(
     *,
     today: str | Sequence[str],
     counts: Callable[[Receipt], bool] = lambda _: True,
+    refused: Callable[[ledger.Stored], object] = bool,
 ) -> tuple[Settled, ...]:
     """Say of each change (base tree, tree) what the receipts here say.
 
     ``counts`` decides whether a receipt counts. One that rests on a waiver which has expired ``today`` does not; a day for
-    each change says how things stood then.
+    each change says how things stood then. ``refused`` hears of every file that is named like a receipt of these changes
+    and is none.
     """
     keys = [content_key(entries) for entries in raw_entries(repo, pairs)]
-    known = ledger.find(repo, (key for key, (base, tree) in zip(keys, pairs, strict=True) if base != tree))
+    known, odd = ledger.search(repo, (key for key, (base, tree) in zip(keys, pairs, strict=True) if base != tree))
+    for one in odd:
+        refused(one)
     found = []
     days = [today] * len(keys) if isinstance(today, str) else today
     for (base, tree), key, day in zip(pairs, keys, days, strict=True):

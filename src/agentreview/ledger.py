@@ -46,6 +46,11 @@ class Stored:
     receipt: Receipt | None
     wrong: str = ""
 
+    @property
+    def id(self) -> str:
+        """The id that its name gives it."""
+        return self.path[-69:-5]
+
 
 @dataclass(slots=True)
 class _Commit:
@@ -236,9 +241,7 @@ def search(repo: Repository, keys: Iterable[str]) -> tuple[dict[str, tuple[Recei
     for key in wanted:
         folder = Path(repo.store_dir, "receipts", key[:2], key)
         sources += [(f"{key[:2]}/{key}/{name}", folder / name) for name in _names(folder)]
-    stored = [
-        _stored(path, data) for path, file in sources if _PATH.fullmatch(path) and (data := _bytes(file)) is not None
-    ]
+    stored = [one for path, file in sources if _PATH.fullmatch(path) and (one := _local(path, file)) is not None]
     known = {one.path for one in stored if one.receipt is not None}
     tip = _tip(repo)
     for first in range(0, len(wanted) if tip else 0, 500):
@@ -268,8 +271,8 @@ def everything(repo: Repository) -> Iterator[Stored]:
         if _PATH.fullmatch(path):
             files[path] = file
     on_ref = _listing(repo, _tip(repo))
-    local = [_stored(path, _bytes(file) or b"") for path, file in files.items() if path not in on_ref]
-    yield from sorted((*local, *_read(repo, on_ref)), key=lambda one: one.path)
+    local = [_local(path, file) for path, file in files.items() if path not in on_ref]
+    yield from sorted((*(one for one in local if one is not None), *_read(repo, on_ref)), key=lambda one: one.path)
 
 
 def _read(repo: Repository, blobs: Mapping[str, str]) -> list[Stored]:
@@ -310,11 +313,20 @@ def _stored(path: str, data: bytes) -> Stored:
     return Stored(path=path, data=data, receipt=receipt)
 
 
-def _bytes(file: Path) -> bytes | None:
+def _local(path: str, file: Path) -> Stored | None:
+    """Read a file of the directory; None for one that somebody has moved away meanwhile."""
     try:
-        return file.read_bytes() if file.is_file() and not file.is_symlink() else None
-    except OSError:
+        if file.is_symlink() or not file.is_file():
+            return (
+                Stored(path=path, data=b"", receipt=None, wrong="it is no regular file")
+                if os.path.lexists(file)
+                else None
+            )
+        return _stored(path, file.read_bytes())
+    except FileNotFoundError:
         return None
+    except OSError as error:
+        return Stored(path=path, data=b"", receipt=None, wrong=f"it cannot be read: {error.strerror}")
 
 
 # -- other clones ------------------------------------------------------------------------------------------------------

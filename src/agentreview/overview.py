@@ -59,6 +59,7 @@ class Row:
     unread: int = 0  # files that were not reviewed
     kept: float | None = None
     dollars: float = 0.0  # of model reviewers, today
+    unread_costs: int = 0  # lines in today's books, which all worktrees share, that cannot be read
     why: str = ""  # of a row that cannot be read
     git_dir: str = ""
     subject: tuple[str, str] | None = None  # base and tree of what is staged
@@ -121,7 +122,7 @@ def _read(row: Row, known: Callable[[str], Commit | None]) -> Row:
     if seen.branch != "(detached)":  # a branch may be called so: then git's list has told
         row = replace(row, branch=seen.branch, detached=False)
     row = replace(row, git_dir=repo.git_dir)
-    row = replace(row, staged=seen.staged, unstaged=seen.unstaged, dollars=_spent(repo))
+    row = _charged(replace(row, staged=seen.staged, unstaged=seen.unstaged), repo)
     if commit is None or commit.workflows or os.path.lexists(f"{repo.git_dir}/{FILE}"):
         row = replace(row, workflow=workflow_here(repo, base, row.branch))
     if seen.unmerged:
@@ -132,7 +133,7 @@ def _read(row: Row, known: Callable[[str], Commit | None]) -> Row:
 def _staged(row: Row) -> Row:
     repo = open_repository(row.path)
     base, branch = head(repo)
-    row = replace(row, git_dir=repo.git_dir, branch=branch, detached=branch is None, dollars=_spent(repo))
+    row = _charged(replace(row, git_dir=repo.git_dir, branch=branch, detached=branch is None), repo)
     row = replace(row, workflow=workflow_here(repo, base, branch))
     try:
         tree = staged_tree(repo)
@@ -212,14 +213,16 @@ def workflow_here(repo: Repository, tree: str, branch: str | None) -> str:
     return found.name if found is not None else ""
 
 
-def _spent(repo: Repository) -> float:
+def _charged(row: Row, repo: Repository) -> Row:
+    """Return the row with what this worktree spent today, as far as that can be read."""
     today = utc_date()
     if not os.path.lexists(f"{repo.store_dir}/spend/{today}"):
-        return 0.0
+        return row
     from agentreview.spend import Ledger
 
-    entries, _ = Ledger(repo.store_dir, repo.state_dir).read(today)
-    return sum(entry.dollars for entry in entries if entry.worktree == repo.root)
+    entries, unread = Ledger(repo.store_dir, repo.state_dir).read(today)
+    dollars = sum(entry.dollars for entry in entries if entry.worktree == repo.root)
+    return replace(row, dollars=dollars, unread_costs=unread)
 
 
 def summary(found: Sequence[Row]) -> str:
@@ -246,7 +249,7 @@ def said(row: Row, now: float) -> str:
     if row.kept is not None:
         told.append(f"{ago(max(0.0, now - row.kept))} ago")
     if row.dollars:
-        told.append(f"{row.dollars:.2f} $ today")
+        told.append(f"{'at least ' if row.unread_costs else ''}{row.dollars:.2f} $ today")
     if row.locked:
         told.append("locked")
     state = row.state.upper() if row.state in ("blocked", "incomplete") else row.state

@@ -57,7 +57,15 @@ def command(*, by: str, since: str, as_json: bool, worktree: str | None) -> int:
     ledger = Ledger(repo.store_dir, repo.state_dir)
     entries: list[Entry] = []
     unreadable = 0
-    for day in ledger.days():
+    try:
+        days = ledger.days()
+        ledger.spent_here()
+    except OSError as error:
+        raise UsageError(
+            f"what was spent cannot be read: {error.strerror or error}",
+            fix=f"It is kept in {repo.store_dir}/spend and {repo.state_dir}/spent",
+        ) from error
+    for day in days:
         if day >= since:
             found, bad = ledger.read(day)
             entries += found
@@ -68,7 +76,10 @@ def command(*, by: str, since: str, as_json: bool, worktree: str | None) -> int:
     else:
         emit(_table(rows, by, entries, ledger, config))
     if unreadable:
-        say(f"{unreadable} lines below {repo.store_dir}/spend cannot be read, so more was spent than is shown")
+        say(
+            f"{unreadable} line{'' if unreadable == 1 else 's'} below {repo.store_dir}/spend cannot be read, so more was spent"
+            " than is shown. Each day is a file there: take out the lines that are no JSON"
+        )
     return int(ExitCode.PASS)
 
 

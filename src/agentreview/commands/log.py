@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agentreview.commands.shared import CONTEXT, emit, worktree_option
+from agentreview.commands.shared import CONTEXT, emit, left_out, worktree_option
 from agentreview.errors import ExitCode, UsageError
 from agentreview.lazyre import lazy
 
 if TYPE_CHECKING:
     from agentreview.auditlog import Logged
+    from agentreview.ledger import Stored
 
 SCHEMA = "agentreview/log/1"
 COLUMNS = (
@@ -63,17 +64,21 @@ def command(
         if not _DAY.fullmatch(day):
             raise UsageError(f"{day!r} is not a date", fix="Write it as 2026-10-01")
     repo = open_repository(worktree)
-    found = logged(repo, _span(repo, span))
+    refused: list[Stored] = []
+    found = logged(repo, _span(repo, span), refused=refused.append)
     # By the date that is shown, not by git's --since, which stops at the first older commit it meets.
     found = tuple(one for one in found if (not since or one.at[:10] >= since) and (not until or one.at[:10] <= until))
     if unreviewed:
         found = tuple(one for one in found if one.standing in ("bypassed", "no receipt"))
     if as_json:
-        emit(json.dumps({"schema": SCHEMA, "commits": [_row(one) for one in found]}, indent=2) + "\n")
+        rows = [_row(one) for one in found]
+        odd = [{"receipt": one.id, "why": one.wrong} for one in refused]
+        emit(json.dumps({"schema": SCHEMA, "commits": rows, "refused": odd}, indent=2) + "\n")
     elif as_csv:
         emit(_table(found))
     else:
         emit("".join(f"{line}\n" for one in found for line in _lines(one)) + f"{counted(found)}\n")
+    left_out(len(refused))
     return int(ExitCode.PASS)
 
 

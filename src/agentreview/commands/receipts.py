@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from agentreview.commands.shared import CONTEXT, emit, worktree_option
+from agentreview.commands.shared import CONTEXT, emit, left_out, worktree_option
 from agentreview.console import say
 from agentreview.errors import ExitCode, IncompleteError, UsageError
 
@@ -39,7 +39,8 @@ def list_command(*, number: int, worktree: str | None) -> int:
     """List receipts, the newest first: id, time, decision, files, standing and person."""
     from agentreview.reporters.text import escape
 
-    found = sorted((one for one in _sound(_everything(worktree)[1])), key=lambda one: (one.at, one.id), reverse=True)
+    _, stored = _everything(worktree)
+    found = sorted(_sound(stored), key=lambda one: (one.at, one.id), reverse=True)
     for one in found[:number] if number > 0 else found:
         standing = "signed" if one.signed else "advisory"
         files = f"{len(one.entries):>4} {'file ' if len(one.entries) == 1 else 'files'}"
@@ -47,6 +48,7 @@ def list_command(*, number: int, worktree: str | None) -> int:
         emit(f"{one.id[:SHORT]}  {escape(said)}{escape(f'  bypass: {one.bypass}') if one.bypass else ''}\n")
     if not found:
         say("there are no receipts yet: a review writes one; agentreview receipts fetch brings those of a remote")
+    left_out(len(stored) - len(found))
     return int(ExitCode.PASS)
 
 
@@ -192,6 +194,8 @@ def export_command(*, names: tuple[str, ...], worktree: str | None) -> int:
     _, stored = _everything(worktree)
     for one in [_named(stored, name) for name in names] if names else _sound(stored):
         emit(json.dumps(dsse(one), separators=(",", ":"), sort_keys=True) + "\n")
+    if not names:
+        left_out(sum(one.receipt is None for one in stored))
     return int(ExitCode.PASS)
 
 

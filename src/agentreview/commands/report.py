@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from agentreview.commands.shared import CONTEXT, emit, worktree_option
+from agentreview.commands.shared import CONTEXT, emit, left_out, worktree_option
 from agentreview.console import say
 from agentreview.errors import AgentReviewError, ExitCode, IncompleteError, UsageError
 
@@ -183,7 +183,8 @@ def _history(repo: Repository) -> tuple[Judged, ...]:
     from agentreview.ledger import everything
     from agentreview.reporters.page.chart import Judged
 
-    found = (one.receipt for one in everything(repo))
+    found = [one.receipt for one in everything(repo)]
+    left_out(found.count(None))
     return tuple(Judged(at=one.at, decision=one.decision) for one in found if one is not None)
 
 

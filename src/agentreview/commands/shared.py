@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from agentreview.checked import nearest
-from agentreview.console import output
+from agentreview.console import output, say
 from agentreview.errors import UsageError
 
 if TYPE_CHECKING:
@@ -48,6 +48,15 @@ def emit(text: str) -> None:
         raise UsageError(
             f"the output cannot be written: {error.strerror or error}", fix="Check what stdout is connected to"
         ) from error
+
+
+def left_out(number: int) -> None:
+    """Say on stderr how many files that are named like receipts are none, and so are not in what was printed."""
+    if number:
+        say(
+            f"{number} file{'' if number == 1 else 's'} named like a receipt cannot be read as one and"
+            f" {'is' if number == 1 else 'are'} left out. See why: agentreview receipts verify"
+        )
 
 
 def reviewed_config(repo: Repository) -> Config:

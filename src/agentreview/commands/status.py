@@ -57,7 +57,17 @@ def command(*, worktree: str | None, as_json: bool, watch: bool, interval: float
     while True:
         found = rows(worktree)
         if as_json:
-            emit(json.dumps({"schema": SCHEMA, "worktrees": [_json(row) for row in found]}, indent=2) + "\n")
+            emit(
+                json.dumps(
+                    {
+                        "schema": SCHEMA,
+                        "worktrees": [_json(row) for row in found],
+                        "unreadable_cost_lines": max((row.unread_costs for row in found), default=0),
+                    },
+                    indent=2,
+                )
+                + "\n"
+            )
         else:
             emit((_CLEAR if watch and is_terminal(sys.stdout) else "") + _table(found, painted=painted))
         if not watch:
@@ -104,6 +114,11 @@ def _table(found: Sequence[Row], *, painted: bool) -> str:
         if number and found[number - 1].why:
             lines.append(f"  {escape(found[number - 1].why)}")
     lines += ["", summary(found)]
+    unread = max((row.unread_costs for row in found), default=0)
+    if unread:
+        lines.append(
+            f"costs of today: {unread} line{'' if unread == 1 else 's'} cannot be read, so more was spent than is shown: agentreview costs"
+        )
     lines += [f"next: {step}" for step in _next(found)]
     return "\n".join(map(defuse, lines)) + "\n"
 

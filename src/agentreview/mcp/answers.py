@@ -173,6 +173,7 @@ class StatusAnswer(BaseModel):
     """All worktrees. ``reason`` is set where there is nothing to say of any."""
 
     worktrees: list[WorktreeAnswer] = Field(default_factory=list)
+    unreadable_cost_lines: int = 0
     reason: Prose = ""
 
 

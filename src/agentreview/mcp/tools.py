@@ -127,7 +127,8 @@ async def explain(place: Place, asked: ExplainArguments, beat: Beat) -> Told:  #
 async def status(place: Place, asked: StatusArguments, beat: Beat) -> Told:  # noqa: ARG001
     """Look at every worktree."""
     done = await run(("status", "--json", *place.options()))
-    rows = [WorktreeAnswer.model_validate(row) for row in _json(done, "status")["worktrees"]]
+    found = _json(done, "status")
+    rows = [WorktreeAnswer.model_validate(row) for row in found["worktrees"]]
     lines = []
     for row in rows:
         numbers = [(row.blocking, "blocking"), (row.advisory, "advisory"), (row.waived, "waived")]
@@ -137,7 +138,10 @@ async def status(place: Place, asked: StatusArguments, beat: Beat) -> Told:  # n
         lines.append(f"- {row.path} ({branch}): {row.state}" + (f": {told}" if told else ""))
         if row.why:
             lines.append(f"  {row.why}")
-    return Told("\n".join(map(defuse, lines)) + "\n", StatusAnswer(worktrees=rows))
+    unread = int(found["unreadable_cost_lines"])
+    if unread:
+        lines.append(f"{unread} lines of what was spent today cannot be read, so more was spent than is shown")
+    return Told("\n".join(map(defuse, lines)) + "\n", StatusAnswer(worktrees=rows, unreadable_cost_lines=unread))
 
 
 async def policies(place: Place) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import threading
@@ -87,12 +88,14 @@ class Ledger:
         return self.read(day)[0]
 
     def read(self, day: str) -> tuple[list[Entry], int]:
-        """Everything of one day, and how many lines cannot be read."""
+        """Everything of one day, and how many lines cannot be read; a file that cannot be is one."""
         try:
             lines = (self._root / day).read_bytes().splitlines()
-        except OSError:
+        except FileNotFoundError:
             return [], 0
-        found = [_entry(line) for line in lines]
+        except OSError:
+            return [], 1
+        found = [_entry(line) for line in lines if line]
         good = [entry for entry in found if entry is not None]
         return good, len(found) - len(good)
 
@@ -100,7 +103,7 @@ class Ledger:
         """The days on which something was spent, in order."""
         try:
             names = os.listdir(self._root)  # noqa: PTH208
-        except OSError:
+        except FileNotFoundError:
             return []
         return sorted(name for name in names if len(name) == 10 and name[4] == name[7] == "-")
 
@@ -122,6 +125,12 @@ class Ledger:
             temporary.write_text(repr(_dollars(spent) + entry.dollars), encoding="ascii")
             temporary.replace(spent)
 
+    def _note(self, path: Path) -> None:
+        """Leave a line that cannot be read in the books of today for a reservation that cannot be: it is counted there."""
+        handle = os.open(self._root / self.today(), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        with os.fdopen(handle, "wb") as file:
+            file.write(f"\nreservation {path.name} cannot be read\n".encode())
+
     def _open(self) -> list[tuple[str, float]]:
         """Worktree and dollars of the requests under way; what their process left behind is booked."""
         out = []
@@ -132,6 +141,7 @@ class Ledger:
                 alive = kept["until"] > self._clock() and _alive(kept["pid"])
             except (OSError, ValueError, KeyError, TypeError):
                 entry, alive = None, False
+                self._note(path)
             if entry is not None and alive:
                 out.append((entry.worktree, entry.dollars))
                 continue
@@ -156,10 +166,13 @@ class Ledger:
 
 
 def _dollars(file: Path) -> float:
+    """Read what one worktree has spent. OSError where that cannot be known: as 0 it would lift the cap."""
     try:
         return max(0.0, float(file.read_text(encoding="ascii")))
-    except (OSError, ValueError):
+    except FileNotFoundError:
         return 0.0
+    except ValueError as error:
+        raise OSError(errno.EINVAL, f"{file} is no number: delete it", str(file)) from error
 
 
 def _line(entry: Entry) -> dict[str, Any]:
