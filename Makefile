@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 WHAT := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench picture screenshot index docs dist lock clean
+.PHONY: help demo test check format bench picture board screenshot index docs dist lock clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
@@ -36,6 +36,9 @@ bench: $(VENV)/.runtime ## Measure against peers; the table is kept in bench/out
 
 picture: $(VENV)/.runtime ## Draw docs/blocked-commit.svg from what the demo prints
 	$(BIN)/python docs/render.py
+
+board: $(VENV)/.dev ## Draw docs/board.svg: the live board over four agents
+	$(BIN)/python docs/board.py
 
 screenshot: $(VENV)/.dev ## Take docs/report-page.png of the page of the demo's clinic; needs Chromium
 	$(BIN)/python docs/screenshot.py

@@ -13,8 +13,10 @@ import re
 import shlex
 import struct
 import subprocess
+import sys
 import termios
 import threading
+import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -259,6 +261,28 @@ def test_four_agents_work_two_are_refused_and_mend_it_and_ci_has_nothing_left_to
         done = agentreview("worktree", "remove", name, cwd=clinic.path)
         assert done.code == 0, done
     assert receipts(clinic) >= made, "they stay when the worktrees are gone"
+
+
+def words(svg: str) -> list[str]:
+    """The lines of a picture of the board, without what each drawing has its own: times, and the order of what happened."""
+    rows: dict[str, str] = {}
+    for element in ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}text"):
+        rows[element.get("y", "")] = rows.get(element.get("y", ""), "") + "".join(element.itertext())
+    lines = [re.sub(r"\d+", "0", " ".join(row.split())) for row in rows.values()]
+    return [line for line in lines if line and not line.startswith("0:0:0 ")]
+
+
+def test_the_picture_of_the_board_is_what_it_shows() -> None:
+    """If this fails after a change of the board: make board."""
+    root = Path(__file__).parents[1]
+    kept = (root / "docs" / "board.svg").read_text(encoding="utf-8")
+    drawn = subprocess.run(
+        [sys.executable, "-c", "import board; print(board.picture())"], cwd=root / "docs", capture_output=True, text=True, check=False
+    )  # fmt: skip
+    assert drawn.returncode == 0, drawn.stderr
+    assert words(drawn.stdout) == words(kept)
+    assert any("BLOCKED: 0 blocking" in line for line in words(kept))
+    assert set(re.findall(r"(?:https?:)?//[\w.]+", kept)) == {"http://www.w3.org"}, "nothing is fetched"
 
 
 def listed(repo: Any) -> list[dict[str, Any]]:
