@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -10,14 +11,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
 
 import agentreview
+from agentreview.cli import group
 from agentreview.config import parse_config
+from agentreview.facts import KEYS
 from agentreview.frontends import detect
 from agentreview.policies.load import load
+from agentreview.reporters import REPORTERS
 from agentreview.reviewers.profiles import built_in
+from agentreview.settings import SETTINGS, split
 from agentreview.waiverfile import parse
 from messages_server import MessagesServer, Reply
 from pages import SHELLS, about, blocks, pattern, play
@@ -179,6 +185,34 @@ def test_the_site_is_built_without_a_warning_and_every_page_is_in_it(tmp_path: P
         assert not re.search(
             r"""(?:src|href)=["']?(?:https?:)?//(?!www\.w3\.org)[^"'>]*\.(?:js|css|woff2?)""", shown
         ), page
+
+
+def complete(page: str) -> str:
+    """A page with everything filled in that the program says."""
+    spec = importlib.util.spec_from_file_location("generate", DOCS / "generate.py")
+    assert spec
+    assert spec.loader
+    generate = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(generate)
+    return str(generate.complete(page, text(f"docs/{page}.md")))
+
+
+def option_names(command: click.Command) -> set[str]:
+    """Every option of a command, and of the commands below it."""
+    below = command.commands.values() if isinstance(command, click.Group) else ()
+    own = {name for one in command.params if isinstance(one, click.Option) for name in one.opts}
+    return own.union(*(option_names(one) for one in below))
+
+
+def test_the_reference_has_every_command_option_key_policy_and_format() -> None:
+    shown = complete("reference/cli")
+    commands = re.findall(r"^##+ agentreview (.*)$", shown, re.MULTILINE)
+    assert {name.partition(" ")[0] for name in commands} == set(group.commands)
+    assert option_names(group) - {"--version"} - set(re.findall(r"`(--?[\w-]+)`", shown)) == set()
+    keys = set(re.findall(r"^\| `([^`]+)` \|", complete("reference/configuration"), re.MULTILINE))
+    assert {split(key)[1] for key, _, _ in SETTINGS} | {fact.rpartition(".")[2] for fact in KEYS} <= keys
+    assert set(re.findall(r"^### (\S+)$", complete("reference/policies"), re.MULTILINE)) == load().ids()
+    assert re.findall(r"^\| `(\w+)` \|", complete("reference/formats"), re.MULTILINE) == list(REPORTERS)
 
 
 def only(name: str, language: str) -> str:

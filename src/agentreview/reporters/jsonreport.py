@@ -1,4 +1,6 @@
-r"""``agentreview/report/1``: the whole verdict as JSON, and back. Also how the store keeps verdicts.
+r"""``agentreview/report/1``: the whole verdict as JSON, for programs.
+
+Also how the store keeps verdicts, and reads them back.
 
 ``loads(dumps(v)) == v``. The text is a function of the verdict alone: fixed key order, ASCII, floats in shortest form,
 no clock. ``seconds`` say how long the judging took, so a verdict answered from the store keeps the recorded ones and
