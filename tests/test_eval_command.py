@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from dataclasses import replace
 
@@ -156,6 +157,44 @@ def test_recorded_answers_give_the_same_scores_without_a_network(evaluated, serv
     assert {k: v for k, v in again["scores"].items() if k not in timeless} == {
         k: v for k, v in first["scores"].items() if k not in timeless
     }
+
+
+def test_a_reviewer_and_the_baseline_are_compared_on_recorded_answers_alone(cases, server, tmp_path):
+    """As a user does it: recorded once, then replayed by the installed program with no network, no key and no SDK."""
+    see, times = reader(), []
+
+    def moody(request: Received) -> Reply:
+        """The reviewer misses the defect in its second of three runs; the baseline sees it every time."""
+        first = "You are tenant-isolation" in request.text and "Patient.objects.get(pk=pk)" in request.asked
+        times.append(first)
+        return Reply(json=answer(request.asked)) if first and sum(times) == 2 else see(request)
+
+    def evaluate(who: str, *options: str, **env: str):
+        command = [sys.executable, "-X", "importtime", "-m", "agentreview", "eval", str(cases), "--reviewers", who]
+        done = subprocess.run(
+            [*command, "--repeat", "3", "--jobs", "1", "--json", *options], cwd=tmp_path, env={**os.environ, **env},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        scores = json.loads(done.stdout)["scores"]
+        return {k: v for k, v in scores.items() if "seconds" not in k}, "| anthropic\n" in done.stderr.replace(
+            "|   ", "| "
+        )
+
+    server.default = moody
+    recorded = {}
+    for who in ("tenant-isolation", "plain"):
+        recorded[who], loaded = evaluate(who, "--record", "answers", **server.env)
+        assert loaded
+    asked = len(server.messages)
+    for who, flips, found in (("tenant-isolation", 1, 2), ("plain", 0, 0)):
+        again, loaded = evaluate(who, "--replay", "answers", AGENTREVIEW_OFFLINE="1", ANTHROPIC_API_KEY="")
+        assert again == recorded[who]
+        assert not loaded
+        assert (again["flips"]["count"], again["flips"]["of"]) == (flips, 2)
+        assert (again["recall"]["count"], again["recall"]["of"]) == (found, 3)
+    assert again["recall_shown"]["count"] == 3, "the baseline only advises"
+    assert len(server.messages) == asked
 
 
 def test_a_run_without_an_answer_is_unfinished_and_never_quiet(evaluated, server):

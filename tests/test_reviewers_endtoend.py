@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -125,6 +127,56 @@ def test_a_required_reviewer_that_did_not_finish_is_exit_code_3_in_every_format(
     assert json.loads(run(clinic, server, "--format", "json").out)["decision"] == "incomplete"
 
 
+AT_ONCE = (("retry-after", "0"),)
+FAILURES = [
+    (Reply(status=403, error="permission_error", says="not yours"), "forbidden"),
+    (Reply(status=404, error="not_found_error", says="model: retired"), "unknown-model"),
+    (Reply(status=429, error="rate_limit_error", says="slow down", headers=AT_ONCE), "rate-limited"),
+    (Reply(status=500, error="api_error", says="broken", headers=AT_ONCE), "server-error"),
+    (Reply(status=413, error="request_too_large", says="too large"), "over-context"),
+    (Reply(stop_reason="max_tokens"), "truncated"),
+    (Reply(breaks="stream"), "unreachable"),
+    (Reply(stop_reason="refusal"), "refused"),
+    (Reply("I see no problem here."), "unparsable"),
+    (Reply(json={"claims": []}), "wrong-schema"),
+    (Reply(json={"reviewed": [], "claims": [], "suspects": []}), "wrong-schema"),
+    (None, "unreachable"),
+]
+
+
+@pytest.mark.parametrize(("reply", "reason"), FAILURES, ids=lambda value: value if isinstance(value, str) else "")
+def test_each_way_to_fail_has_its_reason_and_is_never_clean(clinic, server, reply, reason):
+    env = {} if reply is not None else {"ANTHROPIC_BASE_URL": "http://127.0.0.1:9"}  # a port that nobody serves
+    server.default = reply or Reply()
+    done = run(clinic, server, "--format", "json", **env)
+    verdict = loads(done.out)
+    assert (done.code, verdict.decision.value) == (3, "incomplete"), done
+    (one,) = [r for r in verdict.runs if r.agent == "reviewer:careful"]
+    assert (one.outcome.value, one.required) == ("failed", True)
+    assert re.search(rf"(?:^|: |; ){reason}: ", one.reason), one.reason
+    assert "not reviewed: clinic/views.py" in one.reason
+    assert bool(server.messages) == (reply is not None)
+    kept = agentreview("status", cwd=clinic.path)
+    assert "PASS" not in kept.out.upper().replace("NOT PASSED", ""), "an answer that never came is not kept as one"
+
+
+def test_a_commit_is_refused_for_a_reviewer_that_failed_and_made_once_it_answers(clinic, server):
+    assert agentreview("install", cwd=clinic.path).code == 0
+    server.default = Reply(status=500, error="api_error", says="broken", headers=AT_ONCE)
+
+    def commit():
+        return subprocess.run(
+            ["git", "commit", "-m", "view"], cwd=clinic.path, env={**os.environ, **server.env}, capture_output=True, text=True, check=False
+        )  # fmt: skip
+
+    refused = commit()
+    assert refused.returncode != 0
+    assert "server-error" in refused.stderr
+    server.default = Reply()
+    server.on("You read carefully", reviewer(answer))
+    assert commit().returncode == 0
+
+
 def test_without_a_key_the_verdict_is_incomplete_and_says_what_to_set(clinic):
     done = agentreview("run", cwd=clinic.path, env={"ANTHROPIC_API_KEY": ""})
     assert done.code == 3
@@ -180,8 +232,6 @@ def test_the_commit_itself_is_refused_and_the_hook_keeps_its_seconds(clinic, ser
     assert agentreview("install", cwd=clinic.path).code == 0
     clinic.stage({"clinic/views.py": VIEW.replace("closed", "shut")})
     server.default = Reply(seconds=30)
-    import os
-    import subprocess
     import time
 
     started = time.monotonic()
@@ -250,7 +300,6 @@ def test_a_workflow_can_only_be_stricter(clinic, server):
 
 
 def test_without_reviewers_nothing_of_them_is_imported(repo):
-    import subprocess
     import sys
 
     repo.commit({"clinic/models.py": MODELS})
@@ -263,8 +312,6 @@ def test_without_reviewers_nothing_of_them_is_imported(repo):
 
 
 def test_the_sdk_is_loaded_only_when_something_is_sent(clinic, server):
-    import os
-    import subprocess
     import sys
 
     def loaded(*args, **env):
@@ -299,9 +346,7 @@ def test_the_sdk_is_loaded_only_when_something_is_sent(clinic, server):
 
 
 def test_an_interruption_keeps_what_has_finished(repo, server):
-    import os
     import signal
-    import subprocess
     import time
 
     from commandline import COMMAND
