@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,50 @@ def test_status_takes_no_lock_and_leaves_every_index_as_it_is(team):
     assert rows(team.path)["repo"]["state"] == "nothing staged"
     assert (index.read_bytes(), index.stat().st_mtime_ns) == before
     assert lock.exists()
+
+
+def test_what_is_staged_and_what_is_not_is_counted_as_git_status_does(repo):
+    repo.commit({name: f"{name}\n" for name in "abcdefg"})
+    repo.stage({"a": "staged\n", "new": "staged\n"})
+    repo.git("rm", "-q", "--cached", "b")
+    repo.write({"c": "not staged\n", "a": "staged, and changed again\n", "untracked": "x\n", "later": "x\n"})
+    (repo.path / "d").unlink()
+    (repo.path / "e").chmod(0o755)
+    (repo.path / "f").unlink()
+    (repo.path / "f").symlink_to("a")
+    os.utime(repo.path / "g", (1, 1))  # touched only
+    repo.git("add", "--intent-to-add", "later")
+    (row,) = rows(repo.path).values()
+    assert (row["staged"], row["unstaged"], row["state"]) == (3, 6, "not reviewed")
+
+
+def test_a_branch_without_a_commit_and_one_that_is_called_detached_are_shown_as_what_they_are(repo):
+    repo.stage({"a": "x\n"})
+    (row,) = rows(repo.path).values()
+    assert (row["branch"], row["staged"], row["state"], row["detached"]) == ("main", 1, "not reviewed", False)
+    repo.commit()
+    repo.git("checkout", "-q", "-b", "(detached)")
+    (row,) = rows(repo.path).values()
+    assert (row["branch"], row["detached"], row["state"]) == ("(detached)", False, "nothing staged")
+    repo.git("checkout", "-q", "--detach")
+    (row,) = rows(repo.path).values()
+    assert (row["branch"], row["detached"]) == (None, True)
+
+
+def test_git_is_asked_twice_for_a_worktree_where_nothing_is_staged(team, tmp_path, monkeypatch):
+    for number in range(4):
+        team.git("worktree", "add", "-q", "-b", f"clean/{number}", str(team.path.parent / f"clean{number}"))
+    real, log = shutil.which("git"), tmp_path / "log"
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "git").write_text(f'#!/bin/sh\necho "$@" >>{log}\nexec {real} "$@"\n')
+    (tmp_path / "bin" / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    assert len(rows(team.path)) == 7
+    asked = log.read_text().splitlines()
+    assert len([line for line in asked if " status " in f" {line} "]) == 7
+    assert len(asked) == 2 + 2 * 7 + 2, (
+        asked
+    )  # the list and the commits; two each; and the tree of what is staged in two
 
 
 def test_a_conflict_is_said_and_the_workflow_of_a_branch_is_named(repo):

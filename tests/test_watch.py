@@ -285,6 +285,17 @@ def test_worktrees_appear_and_go_and_one_that_is_corrupt_is_a_row_of_its_own(tea
     assert running.end(signal.SIGTERM) == (130, "")
 
 
+def test_of_worktrees_that_come_while_it_begins_and_one_after_the_other_none_is_missed(team, watch):
+    running = watch(team.path, "--plain")
+    for number in range(8):
+        place = team.path.parent / f"more{number}"
+        team.git("worktree", "add", "-q", "-b", f"more/{number}", str(place))
+        put(place, {"a.txt": f"{number}\n"})
+    for number in range(8):
+        running.wait(f"(more/{number})", "passed")
+    assert running.end() == (130, "")
+
+
 def test_a_worktree_whose_directory_is_deleted_is_gone_and_a_switch_of_branch_is_seen(team, watch):
     running = watch(team.path, "--plain")
     at = running.wait("one (agent/one)", "nothing staged")
@@ -302,6 +313,17 @@ def test_hostile_names_stay_inside_their_line(team, watch):
     put(team.path.parent / name, {f"a\x1b[31m\n{n}.py": text for n, text in enumerate([BAD["clinic/views.py"]])})
     running.wait("x\\x1b]0;owned\\x07\\x0aPASSED [bold]", "a\\x1b[31m\\x0a0.py:")
     assert not any("\x1b" in line or line.startswith("PASSED") for line in running.lines)
+
+
+def test_a_worktree_whose_name_is_not_utf8_is_seen_a_little_later(team, watch):
+    place = os.fsencode(team.path.parent) + b"/caf\xe9"
+    subprocess.run([b"git", b"worktree", b"add", b"-q", b"--detach", place], cwd=team.path, check=True)
+    running = watch(team.path, "--plain")
+    running.wait("caf\\xe9", "nothing staged")
+    Path(os.fsdecode(place), "a.txt").write_text("x\n")
+    subprocess.run(["git", "add", "-A"], cwd=place, check=True)
+    running.wait("caf\\xe9", "passed")
+    assert running.end() == (130, "")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -185,6 +185,13 @@ def tree_files(repo: Repository, tree: str) -> tuple[TreeEntry, ...]:
     return _tree_entries(run(repo, "ls-tree", "-r", "-z", "--full-tree", tree))
 
 
+def regular_files(repo: Repository, tree: str) -> dict[str, str]:
+    """Return every regular file of a tree, path to blob: what a review looks other files up in, so without an object each."""
+    lines = text(run(repo, "ls-tree", "-r", "-z", "--full-tree", tree)).split("\0")[:-1]
+    parts = (line.partition("\t") for line in lines if line.startswith("100"))
+    return {path: facts[-repo.oid_length :] for facts, _, path in parts}
+
+
 def blob_sizes(repo: Repository, oids: Iterable[str]) -> dict[str, int]:
     """Return the size in bytes of each object, without reading it; IncompleteError if one is missing."""
     wanted = tuple(dict.fromkeys(oids))

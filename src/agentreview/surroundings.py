@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from agentreview.errors import ConfigError
-from agentreview.git import Repository, blob_sizes, list_below, read_blobs, shown, tree_files
+from agentreview.git import Repository, blob_sizes, list_below, read_blobs, regular_files, shown
 from agentreview.records import dataclass
 from agentreview.version import PROJECT_FRAMEWORKS, PROJECT_POLICIES
 
@@ -64,7 +64,7 @@ class GitTrees:
 
     def listing(self, tree: str) -> Mapping[str, str]:
         """Regular files of a tree: path to blob. Links and submodules are left out."""
-        return {e.path: e.oid for e in tree_files(self.repo, tree) if e.mode.startswith("100")}
+        return regular_files(self.repo, tree)
 
     def read(self, blobs: Sequence[str], limit: int) -> Mapping[str, bytes]:
         """Contents of the blobs up to ``limit`` bytes each. Raises IncompleteError when the repository is damaged."""

@@ -29,7 +29,7 @@ from agentreview.reporters.text import escape
 from agentreview.watch import board as boards
 from agentreview.watch import details
 from agentreview.watch.board import Board, News, Place
-from agentreview.watch.follow import Follower
+from agentreview.watch.follow import Follower, ended
 
 HEADS = ("worktree", "branch", "staged", "verdict")
 STYLES = {
@@ -302,7 +302,8 @@ class Cockpit(App[int]):
         self.run_worker(self._packet(path, finding), exclusive=True)
 
     async def _packet(self, path: str, finding: Finding | None) -> None:
-        text = await details.packet(path, finding)
+        _, out, err = await ended(details.packet(path, finding), self.follower.common)
+        text = (out + err).decode("utf-8", "replace") or "nothing would be sent"
         await self.push_screen(Reading(Text("\n".join(map(escape, text.split("\n"))))))
 
     def action_ring(self) -> None:

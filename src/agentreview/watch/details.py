@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Sequence
 
@@ -61,15 +60,7 @@ def is_reviewers(finding: Finding) -> bool:
     return finding.agent.startswith(REVIEWER)
 
 
-async def packet(path: str, finding: Finding | None) -> str:
-    """Return what model reviewers would be sent of what is staged there: all of it, or what the finding's reviewer gets."""
+def packet(path: str, finding: Finding | None) -> list[str]:
+    """Return what prints what model reviewers would be sent of what is staged there, or what the finding's reviewer gets."""
     names = ("--reviewers", finding.agent.removeprefix(REVIEWER)) if finding and is_reviewers(finding) else ()
-    argv = [sys.executable, "-c", START, "run", "--worktree", path, "--dry-run", "--fresh", *names]
-    pipe, nothing = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
-    process = await asyncio.create_subprocess_exec(*argv, stdin=nothing, stdout=pipe, stderr=pipe)
-    try:
-        out, err = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-    return (out + err).decode("utf-8", "replace") or "nothing would be sent"
+    return [sys.executable, "-c", START, "run", "--worktree", path, "--dry-run", "--fresh", *names]

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 SETTLE = 0.2  # seconds without an event, before somebody looks
 AT_MOST = 10  # times that long, if the events never end
 LATER = 300.0  # seconds until everything is looked at again: an event may have been lost, and days end
+OFTEN = 5.0  # the same, where something cannot be heard
 STEP_MS = 60  # the listening thread asks for events this often
 GRACE = 2.0  # seconds that a review has to end by itself
 _NOISE = ("index.lock", "agentreview", "agentreview-hooks", "objects", "gc.pid", "gc.log")
@@ -47,8 +48,9 @@ class Follower:
         self._infos: dict[str, WorktreeInfo] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers: dict[str, tuple[asyncio.TimerHandle, float]] = {}
-        self._listener: Listener | None = None
+        self._listeners: list[Listener] = []
         self._in_time: asyncio.TimerHandle | None = None
+        self._deaf = False  # a path has no name that can be followed
         self._looking: set[str] = set()
         self._slots = asyncio.Semaphore(max(2, os.cpu_count() or 2))
 
@@ -68,8 +70,8 @@ class Follower:
                 task.cancel()
             if self._tasks:
                 await asyncio.wait(self._tasks)
-            if self._listener is not None:
-                self._listener.stop()
+            for listener in self._listeners:
+                listener.close()
 
     def again(self, path: str) -> None:
         """Review what is staged there once more, whatever is known of it."""
@@ -96,13 +98,15 @@ class Follower:
     def _listen(self, infos: Iterable[WorktreeInfo]) -> None:
         """Follow these worktrees from now on. The new listener hears before the old one stops: nothing is missed."""
         links = {f"{info.path}/.git" for info in infos if not info.bare and not info.prunable}
-        folders = sorted(_followed(self.common) | {link for link in links if Path(link).is_file()})
-        if self._listener is not None and self._listener.paths == folders:
+        found = _followed(self.common) | {link for link in links if Path(link).is_file()}
+        folders = sorted(filter(_heard, found))
+        self._deaf = len(folders) < len(found)
+        if self._listeners and self._listeners[-1].paths == folders:
             return
-        old = self._listener
-        self._listener = Listener(folders, lambda found: self._loop.call_soon_threadsafe(self._events, found))
-        if old is not None:
-            old.stop()
+        new = Listener(folders, lambda paths: self._loop.call_soon_threadsafe(self._events, paths))
+        for old in self._listeners:
+            old.replaced()
+        self._listeners = [*(old for old in self._listeners if old.alive()), new]
 
     # -- events ----------------------------------------------------------------------------------------------------
 
@@ -142,7 +146,7 @@ class Follower:
         """Look at everything once in a while, although nothing was heard."""
         for path in ("", *self._infos) if self._in_time is not None else ():
             self._soon(path, 0.0)
-        self._in_time = self._loop.call_later(LATER, self._later)
+        self._in_time = self._loop.call_later(OFTEN if self._deaf else LATER, self._later)
 
     async def _look(self, path: str) -> None:
         info = self._infos.get(path)
@@ -205,26 +209,41 @@ class Listener:
         from watchfiles._rust_notify import RustNotify, WatchfilesRustInternalError
 
         self.paths = paths
+        self._replaced, self._closed = Event(), Event()
         try:
             watcher = RustNotify(paths, False, False, 0, False, True)  # noqa: FBT003 - it takes no keywords
         except (OSError, ValueError, WatchfilesRustInternalError) as error:
             raise IncompleteError(
                 f"git's directories cannot be followed: {shown(str(error))}",
-                fix="Raise the limit of file watches (Linux: sysctl fs.inotify.max_user_watches), or use agentreview status",
+                fix="Raise the limit of file watches (Linux: sysctl fs.inotify.max_user_watches and max_user_instances), or use agentreview status",
             ) from error
-        self._stopped = Event()
-        Thread(target=_hear, args=(watcher, self._stopped, tell), daemon=True).start()
+        self._thread = Thread(target=self._hear, args=(watcher, tell), daemon=True)
+        self._thread.start()
 
-    def stop(self) -> None:
-        """Let the thread end, within a moment."""
-        self._stopped.set()
+    def replaced(self) -> None:
+        """Tell what was heard until now, and end: another one hears from here on."""
+        self._replaced.set()
 
+    def alive(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._thread.is_alive()
 
-def _hear(watcher: RustNotify, stopped: Event, tell: Callable[[set[str]], object]) -> None:
-    with watcher:
-        while isinstance(found := watcher.watch(2 * STEP_MS, STEP_MS, 0, stopped), set):
-            with suppress(RuntimeError):  # the loop has ended
-                tell({path for _, path in found})
+    def close(self) -> None:
+        """End, and wait for it."""
+        self._closed.set()
+        self._thread.join()
+
+    def _hear(self, watcher: RustNotify, tell: Callable[[set[str]], object]) -> None:
+        with watcher:
+            last = False
+            while not last:
+                last = self._replaced.is_set()
+                found = watcher.watch(2 * STEP_MS, STEP_MS, 10 * STEP_MS, self._closed)
+                if isinstance(found, set):
+                    with suppress(RuntimeError):  # the loop has ended
+                        tell({path for _, path in found})
+                elif found == "stop":
+                    return
 
 
 def _first(info: WorktreeInfo) -> Row:
@@ -239,11 +258,24 @@ def _followed(common: str) -> set[str]:
     return {folder for folder in (*own, *(f"{one}/logs" for one in own), admin) if Path(folder).is_dir()}
 
 
+def _heard(path: str) -> bool:
+    """Whether the library takes the name: one that is not UTF-8 it cannot."""
+    try:
+        return bool(path.encode())
+    except UnicodeEncodeError:
+        return False
+
+
 async def _reviewed(place: Place, options: Sequence[str], folder: str) -> Reviewed:
-    """Review in a process group of its own: whatever ends this one, nothing of it stays."""
+    code, out, err = await ended(command(place.row.path, options), folder)
+    return answered(place.row.path, place.row.branch, code, out, err)
+
+
+async def ended(argv: Sequence[str], folder: str) -> tuple[int, bytes, bytes]:
+    """Run a program to its end, in a process group of its own: whatever ends this one, nothing of it stays."""
     pipe, nothing = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
     process = await asyncio.create_subprocess_exec(
-        *command(place.row.path, options), stdin=nothing, stdout=pipe, stderr=pipe, start_new_session=True, cwd=folder
+        *argv, stdin=nothing, stdout=pipe, stderr=pipe, start_new_session=True, cwd=folder
     )
     try:
         out, err = await process.communicate()
@@ -254,7 +286,7 @@ async def _reviewed(place: Place, options: Sequence[str], folder: str) -> Review
                 await asyncio.wait_for(process.wait(), GRACE)
             _signal(process.pid, signal.SIGKILL)
             await process.wait()
-    return answered(place.row.path, place.row.branch, int(process.returncode or 0), out, err)
+    return int(process.returncode or 0), out, err
 
 
 def _signal(group: int, number: signal.Signals) -> None:
