@@ -14,7 +14,8 @@ from agentreview.config import config_relaxations, parse_config
 from agentreview.git import open_repository
 from agentreview.install import install
 from agentreview.room import read_room
-from commandline import BAD, GOOD, MODELS, RULE, agentreview, one_line
+from agentreview.version import engine_version
+from commandline import BAD, COMMAND, GOOD, MODELS, RULE, agentreview, one_line
 from messages_server import MessagesServer, Reply
 from reviewing import answer
 from test_reviewers_endtoend import CAREFUL, VIEW, reviewer
@@ -316,6 +317,31 @@ def test_a_change_that_was_judged_by_the_rooms_reviewers_passes_the_hook_without
     assert [len(list(path.iterdir())) for path in kept] == [1]
     done = commit(place, {}, AGENTREVIEW_OFFLINE="1")  # asking would fail, and the review would say so
     assert (done.returncode, "offline" in done.stderr) == (0, False)
+
+
+def test_the_hook_in_shell_takes_only_verdicts_of_the_rooms_own_reviewers(clinic: Any, tmp_path: Path) -> None:
+    log, version, command = tmp_path / "asked", tmp_path / "VERSION", tmp_path / "agentreview"
+    version.write_text(engine_version())
+    command.write_text(f'#!/bin/sh\necho "$@" >>{log}\nexec {COMMAND[0]} "$@"\n')
+    command.chmod(0o755)
+    clinic.write({".agents/profiles/careful.md": CAREFUL})
+    configure(clinic, "")
+    assert install(open_repository(str(clinic.path)), native=True, command=str(command), version_file=version).done
+    add(clinic, "plain")
+    add(clinic, "login", "--profile", "careful")
+    place = beside(clinic, "login")
+    assert commit(beside(clinic, "plain"), {"clinic/views.py": VIEW}).returncode == 0
+    log.unlink()
+    refused = commit(place, {"clinic/views.py": VIEW}, AGENTREVIEW_OFFLINE="1")
+    assert (refused.returncode, log.read_text().split()[:2]) == (1, ["hook", "pre-commit"]), (
+        "that verdict is another one"
+    )
+    with MessagesServer() as server:
+        server.on("You read carefully", reviewer(answer))
+        assert agentreview("run", cwd=place, env=server.env).code == 0
+    log.unlink()
+    assert commit(place, {}, AGENTREVIEW_OFFLINE="1").returncode == 0
+    assert not log.exists(), "this one was found without Python"
 
 
 def test_a_room_that_somebody_edited_stops_the_review_instead_of_being_left_out(clinic: Any) -> None:

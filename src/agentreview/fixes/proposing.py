@@ -32,13 +32,10 @@ _SHOWN = ("hipaa.phi-in-logs", "hipaa.phi-in-errors")
 _SQL = ("injection.sql", "tenancy.raw-sql")
 
 
-def propose(finding: Finding, change: FileChange, engine: Engine) -> Edit | None:
-    """Return an edit of the file after which the finding is gone, or None."""
-    if change.after is None or change.opaque or finding.path != change.path or len(change.after) > MOST_BYTES:
+def propose(finding: Finding, change: FileChange, engine: Engine, had: set[str] | None = None) -> Edit | None:
+    """Return an edit of the file after which the finding is gone, or None. ``had``: what the file claims, where known."""
+    if change.after is None or finding.path != change.path or not _readable(change):
         return None
-    if change.after.count(b"\n") > MOST_LINES or (change.before or b"").count(b"\n") > MOST_LINES:
-        return None
-    had: set[str] | None = None
     for edit in islice(_candidates(finding, change, engine), TRIED):
         after = applied(edit, change.after)
         if after is None or after == change.after or _tells(edit):
@@ -53,14 +50,29 @@ def propose(finding: Finding, change: FileChange, engine: Engine) -> Edit | None
 
 
 def propose_in_workers(findings: Sequence[tuple[Finding, FileChange]], engine: Engine) -> list[Edit | None]:
-    """Propose for each of them, in processes that can be killed: one that takes too long has no edit."""
+    """Propose for each of them, in processes that can be killed: a file that takes too long has no edits."""
+    files = list({id(change): change for _, change in findings}.values())
+    mine = [[one for one, change in findings if change is file] for file in files]
     work = Work(
-        sizes=[len(change.after or b"") * TRIED for _, change in findings],
-        do=lambda n: propose(*findings[n], engine),
-        failed=lambda _n, _why: None,
+        sizes=[len(file.after or b"") * len(found) for file, found in zip(files, mine, strict=True)],
+        do=lambda n: _proposed(mine[n], files[n], engine),
+        failed=lambda _n, _why: {},
         seconds=engine.config.limits.file_seconds,
     )
-    return run(work)
+    found = {name: edit for edits in run(work) for name, edit in edits.items()}
+    return [found.get(finding.fingerprint) for finding, _ in findings]
+
+
+def _proposed(findings: Sequence[Finding], change: FileChange, engine: Engine) -> dict[str, Edit]:
+    had = _claimed(change, engine) if _readable(change) else None
+    found = {one.fingerprint: propose(one, change, engine, had) for one in findings}
+    return {name: edit for name, edit in found.items() if edit is not None}
+
+
+def _readable(change: FileChange) -> bool:
+    sides = (change.before or b"", change.after or b"")
+    small = len(sides[1]) <= MOST_BYTES and all(side.count(b"\n") <= MOST_LINES for side in sides)
+    return change.after is not None and not change.opaque and small
 
 
 def _candidates(finding: Finding, change: FileChange, engine: Engine) -> Iterator[Edit]:
