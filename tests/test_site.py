@@ -42,7 +42,6 @@ NOT_RUN = {
     "docs/howto/board.md": 1,
     "docs/howto/husky.md": 1,
     "docs/howto/model-reviewers.md": 1,
-    "docs/howto/supervise.md": 1,
     "docs/tutorial.md": 1,
 }
 
