@@ -127,6 +127,8 @@ AROUND = [
     "bash <<EOF\ngit commit --no-verify -m x\nEOF",
     "timeout 60 sudo -u dev git commit --no-verify -m x",
     "if true; then git commit -n -m x; fi",
+    "for f in a b; do git commit -n -m $f; done",
+    "watch -n 5 git commit -nm x",
     "(git commit -n -m x) 2>&1 | tail -3",
     "echo $(git commit -n -m x)",
     "echo `git commit -n -m x` done",
@@ -248,7 +250,7 @@ def test_a_line_that_stages_and_commits_at_once_needs_gits_own_hooks(repo, line,
     assert stopped.code == 2
     assert "there is none in" in stopped.err
     assert "git commit in a call of its own" in stopped.err
-    assert "run: agentreview install" in stopped.err
+    assert "  or run: agentreview install   (in " in stopped.err
     assert agentreview("install", cwd=repo.path).code == 0
     assert event_of(line, repo.path) == Done(0, "", "")
     (repo.path / ".git/hooks/pre-commit").chmod(0o644)

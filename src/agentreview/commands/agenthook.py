@@ -38,7 +38,7 @@ STOP = 2  # what the agents' protocols take for "do not run this"; a usage error
 MAX_EVENT = 4_000_000  # bytes
 _SHELL_TOOLS = frozenset({"Bash", "bash", "shell", "local_shell", "exec_command", "Shell", "run_terminal_cmd"})
 _QUIET = frozenset(
-    "ls cat echo printf pwd true false : test [ head tail grep rg wc sort uniq sleep which type date whoami set unset jq".split()
+    "ls cat echo printf pwd true false : test [ head tail grep rg wc sort uniq sleep which type date whoami set unset jq mkdir for done fi esac case }".split()
 )  # programs that leave it alone
 _MENTIONED = lazy(r"\bgit\b.*\bcommit\b", 16)  # re.DOTALL
 _REDIRECTED = (
@@ -170,7 +170,7 @@ def _left_to_git(one: Command, what: str) -> str:
     return (
         f"agentreview: {what}, so only git's own hooks could review it, and they would not: {escape(missing.detail)}.\n"
         f"  do: {_APART}.\n"
-        f"  or: {escape(missing.fix)}   (in {escape(repo.root) if repo is not None else ''}; then git reviews every commit)\n"
+        f"  or {escape(missing.fix)}   (in {escape(repo.root) if repo is not None else ''}; then git reviews every commit)\n"
     )
 
 

@@ -15,7 +15,7 @@ from agentreview.records import dataclass, replace
 SHELLS = frozenset({"bash", "sh", "zsh", "dash", "ksh", "fish"})
 DEEPEST = 5  # shells in shells
 _WRAPPERS = frozenset(
-    "env command exec builtin sudo doas nice ionice nohup timeout time stdbuf setsid xargs caffeinate".split()
+    "env command exec builtin sudo doas nice ionice nohup timeout time stdbuf setsid xargs watch caffeinate".split()
 )
 _KEYWORDS = frozenset({"then", "do", "else", "elif", "if", "while", "until", "{", "!"})
 _BETWEEN = frozenset("();<>|&\n")  # what stands between the commands of a line
