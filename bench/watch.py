@@ -216,7 +216,9 @@ def watch(command: str, found: list[Path], *, seconds: float, rounds: int, many:
     idle = (board.used() - before) / (time.perf_counter() - start) * 100
     resident, shared = board.memory()
     processes = len(board.processes())
+    before = board.used()
     times = judged(found, rounds)
+    each = (board.used() - before) / rounds
     failed = adds(found[4], many)
     time.sleep(3)
     later, _ = board.memory()
@@ -229,6 +231,7 @@ def watch(command: str, found: list[Path], *, seconds: float, rounds: int, many:
         f"| the same after {rounds} reviews and {many} git adds | {later:.0f} MB |",
         f"| last git add to kept verdict, median (worst of {rounds}) | {statistics.median(times):.2f} s ({max(times):.2f} s) |",
         f"| the shortest | {min(times):.2f} s |",
+        f"| processors, for each | {each:.2f} s |",
         f"| of {many} git adds meanwhile failed | {failed} |",
     ]
 

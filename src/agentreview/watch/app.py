@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -323,7 +322,7 @@ class Cockpit(App[int]):
 def show(path: str | None, *, bell: bool, settle: float) -> int:
     """Run the board until it is quit, and return the exit code. Raises what ended it."""
     app = Cockpit(path, bell=bell, settle=settle)
-    code = app.run(mouse=sys.stdin.isatty())
+    code = app.run()
     if app.failure is not None:
         raise app.failure
     return int(ExitCode.BUG if code is None else code)
