@@ -236,7 +236,11 @@ def _places(repo: Path) -> list[tuple[str, int]]:
             number = int(line.split("+")[1].split(" ")[0].split(",")[0]) - 1
         elif line.startswith("+"):
             number += 1
-            if path.endswith((".py", ".ts", ".tsx", ".js", ".go", ".java", ".rb")) and line[1:].strip(" \t)}];,"):
+            if (
+                path.endswith((".py", ".ts", ".tsx", ".js", ".go", ".java", ".rb"))
+                and line[1:].strip(" \t)}];,")
+                and not line.endswith("\\")
+            ):
                 found.append((path, number))
     return [found[n] for n in sorted({0, len(found) // 2, len(found) - 1})] if found else []
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from agentreview.llm import Failure
@@ -95,6 +97,17 @@ def test_a_neighbour_that_changed_is_shown_where_it_did_and_the_unit_is_read_aga
     of_detail = text[text.index("clinic/views.py detail") :]
     assert where(of_detail, "return any(org in known")
     assert where(of_detail, "members_only(request.user"), "the line that calls it is shown with it"
+
+
+def test_a_neighbour_that_is_a_unit_of_the_same_request_is_shown_once(tmp_path):
+    new = {**NEW, "clinic/guards.py": GUARDS.replace("all(", "any(")}
+    again = Backend()
+    reading(OLD, new, Backend(), store=str(tmp_path))
+    reading(OLD, {**new, "clinic/guards.py": GUARDS.replace("all(", "none(")}, again, store=str(tmp_path))
+    text = question(again)
+    assert text.count("return none(org in known") == 1
+    assert re.search(r"-- shown as units of their own: called members_only \(U\d\)", text)
+    assert re.search(r"-- shown as units of their own: .*caller detail \(U\d\)", text) or "-- caller:" not in text
 
 
 def test_a_reader_that_needs_the_rest_gets_all_of_it_in_the_same_review(tmp_path):

@@ -149,6 +149,8 @@ class Around:
             if lines:
                 left -= 1
                 yield Hop("caller", piece.new, other, _lines(piece.new, other), tuple(lines[:MAX_CALLERS]))
+        if unit.name.startswith("__") or unit.name == "constructor":
+            return  # a name that every class has says nothing about who calls it
         call, home = f"{unit.name}(".encode(), dirname(piece.path)
         holding = [path for path, data in self._code(piece).items() if path != piece.path and call in data]
         holding.sort(key=lambda path: (-_common(home, dirname(path)), path))

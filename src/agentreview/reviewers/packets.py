@@ -32,6 +32,7 @@ class Cut:
     named: tuple[str, ...]
     said: tuple[str, ...]
     undecided: frozenset[str]
+    elsewhere: tuple[str, ...] = ()  # neighbours that are units of the same request
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,6 +79,7 @@ def packet(
 
 def shorter(one: Packet, shown: Shown, hops: Sequence[Hop], cut: Cut) -> Packet:
     """The same unit with less shown of it; the packet itself where that is not less."""
+    one = one.whole or one
     body = "\n".join(_body(one.id, one.piece, shown, hops, one.asked, one.known, cut))
     if len(body) >= len(one.text):
         return one
@@ -107,13 +109,14 @@ def _body(
             yield from shown.rows(piece.new, "after", numbers(merged([*head, *piece.after])))
         else:
             since = f" (changed since then: {_ranges(sorted(cut.edited))})" if cut.edited else ""
-            yield f"-- after, {shown.word(piece.path)}{_changed(piece.added)}{since}"
-            yield from shown.rows(piece.new, "after", numbers(merged([*((a, a) for a, _ in head), *cut.after])))
+            yield f"-- after{_changed(piece.added)}{since}"
+            yield from shown.rows(piece.new, "after", numbers(merged([*named_at(piece), *cut.after])))
     else:
         yield "-- after: it is gone"
     if piece.old is not None and piece.before and piece.removed:
         gone = piece.before if cut is None else cut.before
-        yield f"-- before, {shown.word(piece.old.path)}{_changed(piece.removed)}{'' if gone else f': {READ_BEFORE}'}"
+        where = f", {shown.word(piece.old.path)}" if cut is None or piece.old.path != piece.path else ""
+        yield f"-- before{where}{_changed(piece.removed)}{'' if gone else f': {READ_BEFORE}'}"
         yield from shown.rows(piece.old, "before", numbers(gone))
     elif piece.old is None or not piece.before:
         yield "-- before: it is new"
@@ -124,6 +127,8 @@ def _body(
             part = f" ({READ_BEFORE})" if spans != hop.spans else ""
             yield f"-- {hop.why}: {shown.word(hop.version.path)} {shown.word(hop.name)}{part}"
             yield from shown.rows(hop.version, "after", numbers(spans))
+    if cut is not None and cut.elsewhere:
+        yield f"-- shown as units of their own: {', '.join(map(shown.word, cut.elsewhere))}"
     if cut is not None and cut.named:
         yield f"-- {READ_BEFORE}, and the same: {', '.join(map(shown.word, cut.named))}"
     facts = [f for f in piece.facts if cut is None or f.line in cut.edited][:MAX_FACTS]
@@ -160,6 +165,16 @@ def above(version: Version, piece: Piece) -> Spans:
         inner = min((c.line for c in node.children if c.line > node.line), default=node.end_line + 1)
         last = max(node.header_line, node.line)
         out.append((node.line, min(max(last, min(inner - 1, last + 8)), len(version.lines))))
+        node = node.parent
+    return merged(out)
+
+
+def named_at(piece: Piece) -> Spans:
+    """Lines with the names of the classes around a function."""
+    node, out = piece.unit.parent if piece.unit is not None and piece.kind == "function" else None, []
+    while node is not None and node.kind != "module":
+        at = max(node.header_line, node.line)
+        out.append((at, at))
         node = node.parent
     return merged(out)
 

@@ -25,13 +25,13 @@ from agentreview.reviewers.chain import MAX_TOKENS, Reader, place
 from agentreview.reviewers.context import Context, Material, context
 from agentreview.reviewers.convergence import Answers, unit_key
 from agentreview.reviewers.nearby import Around, Hop
-from agentreview.reviewers.packets import Packet, packet, shorter
+from agentreview.reviewers.packets import Packet, named_at, packet, shorter
 from agentreview.reviewers.profiles import PLAIN, Profile, chosen, closed_list, profiles
 from agentreview.reviewers.routing import risk, route
 from agentreview.reviewers.rules import BY_ID
 from agentreview.reviewers.sending import Seen, Told, Work, configured, follow_all, may_send, show, warm
 from agentreview.reviewers.shown import Shown
-from agentreview.reviewers.units import PROSE, Piece, pieces, plain, unsendable
+from agentreview.reviewers.units import PROSE, Piece, numbers, pieces, plain, unsendable
 from agentreview.reviewers.workflows import Workflow, choose, workflows
 
 if TYPE_CHECKING:
@@ -102,6 +102,7 @@ def read(
                     shown,
                 )
             work.packets.append(one)
+        _linked(work, config, shown)
         say(
             "routing",
             f"{work.profile.name}: {work.route.tier} ({work.model}, effort {work.route.effort}): {work.route.why}",
@@ -232,7 +233,34 @@ def _again(
     earlier = None if whole else answers.earlier(name)
     less = cut(one.piece, hops, earlier) if earlier is not None else None
     work.seen[one.id] = Seen(name, now, earlier.sight if earlier is not None and less is not None else None)
-    return one if less is None else shorter(one, shown, hops, less)
+    if less is None:
+        return one
+    work.cuts[one.id] = tuple(hops), less
+    return shorter(one, shown, hops, less)
+
+
+def _linked(work: Work, config: Config, shown: Shown) -> None:
+    """Show nothing twice in one request: a neighbour that is a unit there itself is named."""
+    cuts = {one.id: work.cuts[one.id] for one in work.open if one.whole is not None}
+    if not cuts or len(work.groups(config)) > 1:
+        return
+    there = {(p.piece.path, p.piece.name): p for p in work.open if p.piece.name and p.piece.after}
+    lines = {
+        p.id: {*numbers(named_at(p.piece)), *numbers(cuts[p.id][1].after if p.id in cuts else p.piece.after)}
+        for p in there.values()
+    }
+    for at, one in enumerate(work.packets):
+        if one.id not in cuts:
+            continue
+        hops, less = cuts[one.id]
+        spans, elsewhere = list(less.hops), []
+        for number, hop in enumerate(hops):
+            other = there.get((hop.version.path, hop.name))
+            if other is not None and spans[number] and set(numbers(spans[number])) <= lines[other.id]:
+                elsewhere.append(f"{hop.why} {hop.name} ({other.id})")
+                spans[number] = ()
+        if elsewhere:
+            work.packets[at] = shorter(one, shown, hops, replace(less, hops=tuple(spans), elsewhere=tuple(elsewhere)))
 
 
 def _concluded(

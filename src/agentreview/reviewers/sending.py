@@ -20,7 +20,8 @@ from agentreview.records import dataclass, field
 from agentreview.reviewers.again import Sight
 from agentreview.reviewers.chain import Reader, Result, follow, request_of, told
 from agentreview.reviewers.convergence import Answers, Known
-from agentreview.reviewers.packets import Packet, grouped, tokens
+from agentreview.reviewers.nearby import Hop
+from agentreview.reviewers.packets import Cut, Packet, grouped, tokens
 from agentreview.reviewers.profiles import Profile
 from agentreview.reviewers.routing import Route
 from agentreview.reviewers.shown import Shown
@@ -56,6 +57,7 @@ class Work:
     packets: list[Packet] = field(default_factory=list)  # of those pieces
     keys: dict[str, str] = field(default_factory=dict)
     seen: dict[str, Seen] = field(default_factory=dict)
+    cuts: dict[str, tuple[tuple[Hop, ...], Cut]] = field(default_factory=dict)  # of units that are shown in part
     reader: Reader | None = None
     known: dict[str, Known] = field(default_factory=dict)
     failures: list[tuple[str, str]] = field(default_factory=list)
