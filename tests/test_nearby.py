@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agentreview.git import open_repository
+from agentreview.policies import nearby
 from agentreview.review import judge_index
 from agentreview.syntax.imports import Paths, locate
 
@@ -353,3 +356,14 @@ def test_what_a_library_records_by_itself_needs_no_event(repo, trail, one, many)
     verdict = judge_index(open_repository(str(repo.path)), fresh=True)
     audit = {f.unit for f in verdict.findings if f.rule in ("hipaa.audit-phi-write", "hipaa.audit-bypass")}
     assert audit == {name for name, asked in (("close", one), ("close_all", many)) if asked}
+
+
+PARTS = "settings mysettings settings_x conf config models base app main security audit_log x.rls test_app é".split()
+ENDS = ".py .ts .module.ts .java .kt .go _test.go .sql .tsx .mjs .py\n".split(" ")
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from(PARTS), min_size=1, max_size=5), st.sampled_from(ENDS))
+def test_files_that_speak_for_an_application_are_told_by_their_last_two_names(parts, end):
+    path = "/".join(parts) + end
+    assert nearby.speaks(path) == bool(nearby._SETTINGS.search(path))

@@ -240,7 +240,15 @@ class Nearby:
 @lru_cache(maxsize=4)
 def settings_in(paths: Paths) -> tuple[str, ...]:
     """Files of a tree that may speak for the whole application. A search of every path: once for each tree."""
-    return tuple(p for p in paths.all if p.endswith(_SPEAK) and _SETTINGS.search(p) and "node_modules/" not in p)
+    return tuple(p for p in paths.all if p.endswith(_SPEAK) and speaks(p) and "node_modules/" not in p)
+
+
+def speaks(path: str) -> bool:
+    """Whether the pattern is found in a path. It tells by the name, or by one folder with it: nothing else is searched."""
+    folder, _, name = path.rpartition("/")
+    if _SETTINGS.match(name):
+        return True
+    return folder.endswith(("settings", "models")) and bool(_SETTINGS.match(f"{folder.rpartition('/')[2]}/{name}"))
 
 
 @lru_cache(maxsize=512)
