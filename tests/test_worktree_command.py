@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -160,6 +162,19 @@ def test_a_set_up_command_that_fails_leaves_the_worktree_and_says_so(clinic: Any
     assert not (beside(clinic, "login") / "later").exists()
     assert environment(beside(clinic, "login"))
     remove(clinic, "login")
+    assert nothing_left(clinic, "login")
+
+
+def test_an_interruption_leaves_nothing_behind(clinic: Any, tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    configure(clinic, f'[worktree]\nsetup = [["sh", "-c", "touch {begun}; exec sleep 60"]]\n')
+    with subprocess.Popen([*COMMAND, "worktree", "add", "login"], cwd=clinic.path, stderr=subprocess.PIPE) as running:
+        until = time.monotonic() + 60
+        while not begun.exists() and time.monotonic() < until:
+            time.sleep(0.05)
+        running.send_signal(signal.SIGINT)
+        assert b"interrupted" in running.communicate(timeout=60)[1]
+    assert running.returncode == 130
     assert nothing_left(clinic, "login")
 
 
@@ -462,6 +477,20 @@ def test_commits_that_nothing_else_has_are_named_with_those_that_nobody_reviewed
     assert "the branch login stays" in remove(clinic, "login", "--keep-branch")
     assert clinic.git("rev-parse", "login").strip() == unseen
     assert len(agentreview("receipts", "list", cwd=clinic.path).out.splitlines()) >= 2
+
+
+def test_repositories_of_submodules_that_would_go_along_are_named(clinic: Any, make_repo: Any) -> None:
+    vendor = make_repo("vendor")
+    vendor.commit({"a.txt": "a\n"})
+    add(clinic, "login")
+    place = beside(clinic, "login")
+    submodule = ["git", "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(vendor.path), "vendor"]
+    subprocess.run(submodule, cwd=place, check=True)
+    assert commit(place, {}).returncode == 0
+    clinic.git("merge", "-q", "login")
+    assert "submodules with repositories of their own" in remove(clinic, "login", code=2)
+    remove(clinic, "login", "--force")
+    assert nothing_left(clinic, "login")
 
 
 def test_a_merged_branch_is_no_obstacle_and_a_forced_removal_says_how_to_have_it_back(clinic: Any) -> None:
