@@ -40,7 +40,7 @@ enables are asked as `agentreview run` asks them, within their caps. Needs the e
 @click.option(
     "--settle",
     type=click.FloatRange(0.05, 60),
-    default=0.2,
+    default=0.15,
     show_default=True,
     help="Seconds without another git add before a review begins.",
 )

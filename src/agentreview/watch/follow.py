@@ -27,7 +27,7 @@ from agentreview.watch.board import LOOKING, Board, News, Place
 if TYPE_CHECKING:
     from watchfiles._rust_notify import RustNotify
 
-SETTLE = 0.2  # seconds without an event, before somebody looks
+SETTLE = 0.15  # seconds without an event, before somebody looks
 AT_MOST = 10  # times that long, if the events never end
 LATER = 300.0  # seconds until everything is looked at again: an event may have been lost, and days end
 OFTEN = 5.0  # the same, where something cannot be heard
