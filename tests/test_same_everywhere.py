@@ -19,7 +19,7 @@ before = "export function save(form) {\\n  if (form.sender === null || form.audi
 before += "    throw new Error('forbidden')\\n  }\\n  return store(form)\\n}\\n"
 after = before.replace("form.sender === null || form.audit === null || form.signing === null || ", "")
 changes = [change_of("src/save.ts", before, after)]
-changes += [change_of(one.path, one.before, one.after) for one in examples()]
+changes += [change_of(one.path, one.before, one.after) for one in examples()[::2]]
 for change in changes:
     reviewed = review_changes([change], engine)
     print(change.path, [repr(claim) for claim in reviewed.claims], reviewed.skipped, reviewed.failed)
