@@ -90,7 +90,16 @@ def rate(report, name: str) -> tuple[int, int]:
 
 
 def test_what_a_reviewer_finds_misses_and_costs_is_counted(evaluated, server):
-    server.default = reader()
+    answered = reader()
+
+    def once_another_is_here(request: Received) -> Reply:
+        for _ in range(2000):
+            if server.most_together > 1:
+                break
+            time.sleep(0.01)
+        return answered(request)
+
+    server.default = once_another_is_here
     report = evaluated("--json", "--repeat", "2")
     assert rate(report, "recall") == (2, 2)
     assert rate(report, "precision") == (2, 2)
