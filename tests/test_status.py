@@ -66,6 +66,17 @@ def test_status_tells_what_is_staged_everywhere_and_what_is_known_of_it(team):
     assert f"next: agentreview --worktree {team.path.parent / 'bad'}" in shown.out
 
 
+def test_a_verdict_that_is_not_kept_because_a_reviewer_did_not_finish_is_shown_all_the_same(team):
+    bad = team.path.parent / "bad"
+    done = agentreview("--reviewers", "reviewer", cwd=bad)
+    assert done.code == 1
+    assert "Did not finish" in done.out
+    seen = rows(team.path)["bad"]
+    assert (seen["state"], seen["blocking"]) == ("blocked", 1)
+    put(bad, {"notes.txt": "more\n"})
+    assert rows(team.path)["bad"]["state"] == "not reviewed"
+
+
 def test_status_from_a_bare_repository_shows_worktrees_that_are_gone_locked_or_broken_as_what_they_are(
     make_repo, tmp_path
 ):

@@ -27,6 +27,7 @@ from agentreview.model import Decision, Status, Verdict
 from agentreview.records import dataclass, replace
 from agentreview.review import known_verdict, last_verdict, utc_date
 from agentreview.snapshot import base_tree, head, staged_tree
+from agentreview.version import engine_version
 
 AT_ONCE = 8
 _STATUS = (
@@ -151,8 +152,8 @@ def _known(row: Row, repo: Repository, base: str, tree: str) -> Row:
     kept = known_verdict(repo, base, tree)
     if kept is not None:
         return judged(row, *kept)
-    last = last_verdict(repo)  # an incomplete one is kept nowhere else
-    if last is not None and (last.base, last.tree, last.decision) == (base, tree, Decision.INCOMPLETE):
+    last = last_verdict(repo)  # one of which something did not finish is kept nowhere else
+    if last is not None and (last.base, last.tree, last.version) == (base, tree, engine_version()):
         return judged(row, last, None)
     return replace(row, state=UNREVIEWED)
 
