@@ -72,7 +72,10 @@ def test_a_verdict_that_is_not_kept_because_a_reviewer_did_not_finish_is_shown_a
     assert done.code == 1
     assert "Did not finish" in done.out
     seen = rows(team.path)["bad"]
-    assert (seen["state"], seen["blocking"]) == ("blocked", 1)
+    assert (seen["state"], seen["blocking"], seen["unfinished"]) == ("blocked", 1, 1)
+    good = team.path.parent / "good"
+    assert agentreview("--reviewers", "reviewer", cwd=good).code == 0
+    assert "passed: 1 unfinished" in agentreview("status", cwd=good).out, "a pass that lacks an answer says so"
     put(bad, {"notes.txt": "more\n"})
     assert rows(team.path)["bad"]["state"] == "not reviewed"
 

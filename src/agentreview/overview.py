@@ -25,6 +25,7 @@ from agentreview.git import (
 )
 from agentreview.model import Decision, Status, Verdict
 from agentreview.records import dataclass, replace
+from agentreview.reporters.summary import unfinished
 from agentreview.review import known_verdict, last_verdict, utc_date
 from agentreview.snapshot import base_tree, head, staged_tree
 from agentreview.version import engine_version
@@ -58,6 +59,7 @@ class Row:
     advisory: int = 0
     waived: int = 0
     unread: int = 0  # files that were not reviewed
+    unfinished: int = 0  # agents, required or not, whose answer is missing
     kept: float | None = None
     dollars: float = 0.0  # of model reviewers, today
     unread_costs: int = 0  # lines in today's books, which all worktrees share, that cannot be read
@@ -168,6 +170,7 @@ def judged(row: Row, verdict: Verdict, kept: float | None) -> Row:
         advisory=counts[Status.ADVISORY],
         waived=counts[Status.WAIVED],
         unread=len(verdict.skipped),
+        unfinished=len(unfinished(verdict)),
         verdict=verdict,
         kept=kept,
     )
@@ -244,6 +247,7 @@ def said(row: Row, now: float) -> str:
             (row.advisory, "advisory"),
             (row.waived, "waived"),
             (row.unread, "not reviewed"),
+            (row.unfinished, "unfinished"),
         )
         if number
     ]

@@ -89,6 +89,7 @@ def _json(row: Row) -> dict[str, Any]:
         "advisory": row.advisory,
         "waived": row.waived,
         "not_reviewed": row.unread,
+        "unfinished": row.unfinished,
         "age_seconds": None if row.kept is None else round(max(0.0, time.time() - row.kept)),
         "dollars_today": round(row.dollars, 4),
         "why": row.why or None,

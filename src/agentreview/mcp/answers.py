@@ -164,6 +164,7 @@ class WorktreeAnswer(BaseModel):
     advisory: int
     waived: int
     not_reviewed: int
+    unfinished: int
     age_seconds: float | None
     dollars_today: float
     why: Prose | None

@@ -132,7 +132,8 @@ async def status(place: Place, asked: StatusArguments, beat: Beat) -> Told:  # n
     lines = []
     for row in rows:
         numbers = [(row.blocking, "blocking"), (row.advisory, "advisory"), (row.waived, "waived")]
-        numbers += [(row.not_reviewed, "not reviewed"), (row.staged or 0, "staged"), (row.unstaged or 0, "unstaged")]
+        numbers += [(row.not_reviewed, "not reviewed"), (row.unfinished, "unfinished")]
+        numbers += [(row.staged or 0, "staged"), (row.unstaged or 0, "unstaged")]
         told = ", ".join(f"{number} {word}" for number, word in numbers if number)
         branch = row.branch or ("detached" if row.detached else "no branch")
         lines.append(f"- {row.path} ({branch}): {row.state}" + (f": {told}" if told else ""))

@@ -80,7 +80,7 @@ def ended(board: Board, subject: Subject, reviewed: Reviewed, now: float) -> Boa
             row = replace(
                 place.row, state=INCOMPLETE, why=reviewed.error, verdict=None, blocking=0, advisory=0, waived=0
             )
-            return replace(place, row=replace(row, unread=0, kept=None))
+            return replace(place, row=replace(row, unread=0, unfinished=0, kept=None))
         return _settled(replace(place, row=replace(judged(place.row, verdict, now), why="")))
 
     return _at(board, reviewed.path, after)
