@@ -209,8 +209,7 @@ def object_kinds(path: str | None, names: Sequence[str]) -> list[tuple[str, str]
 
     What is not there has the kind ``missing``. A name has no line feed. Empty where git does not answer.
     """
-    where = ("-C", str(Path(path).absolute())) if path else ()
-    environment = {"GIT_DIR": os.environ["GIT_DIR"]} if not path and "GIT_DIR" in os.environ else {}
+    where, environment = _seen_from(path)
     ask = (*where, *_SAFE_OPTIONS, "cat-file", "--batch-check=%(objectname) %(objecttype)")
     status, out, _ = _execute(ask, environment, "\n".join((*names, "")).encode())
     lines = text(out).split("\n")[:-1]
@@ -274,8 +273,7 @@ def worktrees(repo: Repository) -> tuple[WorktreeInfo, ...]:
 
 def worktrees_from(path: str | None = None) -> tuple[WorktreeInfo, ...]:
     """The same seen from a directory, which may be a bare repository and so no worktree itself. UsageError for none."""
-    where = ("-C", str(Path(path).absolute())) if path else ()
-    environment = {"GIT_DIR": os.environ["GIT_DIR"]} if not path and "GIT_DIR" in os.environ else {}
+    where, environment = _seen_from(path)
     status, out, error = _execute((*where, *_SAFE_OPTIONS, "worktree", "list", "--porcelain", "-z"), environment)
     if status:  # git < 2.36, or no repository
         status, out, error = _execute((*where, *_SAFE_OPTIONS, "worktree", "list", "--porcelain"), environment)
@@ -287,13 +285,19 @@ def worktrees_from(path: str | None = None) -> tuple[WorktreeInfo, ...]:
 
 def common_directory(path: str | None = None) -> str:
     """Return what all worktrees of the repository share, seen from one of them or from a bare repository. UsageError."""
-    where = ("-C", str(Path(path).absolute())) if path else ()
-    environment = {"GIT_DIR": os.environ["GIT_DIR"]} if not path and "GIT_DIR" in os.environ else {}
+    where, environment = _seen_from(path)
     ask = (*where, *_SAFE_OPTIONS, "rev-parse", "--path-format=absolute", "--git-common-dir")
     status, out, error = _execute(ask, environment)
     if status or out.startswith(b"--path-format"):
         raise _not_reviewable(where, out, error)
     return os.fsdecode(out).removesuffix("\n")
+
+
+def _seen_from(path: str | None) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Return options and environment with which git looks at a repository from a directory, or from here."""
+    if path:
+        return ("-C", str(Path(path).absolute())), {}
+    return (), {"GIT_DIR": os.environ["GIT_DIR"]} if "GIT_DIR" in os.environ else {}
 
 
 def _worktrees(out: bytes) -> tuple[WorktreeInfo, ...]:
