@@ -21,6 +21,7 @@ from agentreview.git import (
     Repository,
     WorktreeInfo,
     administer,
+    common_directory,
     complaint,
     list_below,
     open_repository,
@@ -72,7 +73,7 @@ def add(
     if not _NAME.fullmatch(name) or len(name) > _MAX_NAME:
         raise UsageError(f"{shown(name)} is no name for a worktree", fix="Use letters, digits, and . _ - / inside")
     found = worktrees_from(where)
-    common, main = common_dir(where), found[0].path
+    common, main = common_directory(where), found[0].path
     commit = _commit(where, start)
     objects = reader(common, commit)
     own = read_files(
@@ -113,11 +114,6 @@ def add(
     if failure is not None:
         raise failure
     return done
-
-
-def common_dir(where: str) -> str:
-    """Return the git directory that all worktrees share. Raises UsageError."""
-    return text(_git(where, "rev-parse", "--path-format=absolute", "--git-common-dir")).removesuffix("\n")
 
 
 def _commit(where: str, start: str) -> str:

@@ -11,12 +11,11 @@ from pathlib import Path
 from agentreview import doctor
 from agentreview.checked import nearest
 from agentreview.errors import AgentReviewError, UsageError
-from agentreview.git import WorktreeInfo, shown, worktrees_from
+from agentreview.git import WorktreeInfo, common_directory, shown, worktrees_from
 from agentreview.overview import workflow_here
 from agentreview.records import dataclass, replace
 from agentreview.room import Room, all_rooms
 from agentreview.snapshot import base_tree
-from agentreview.worktrees.adding import common_dir
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +34,7 @@ class Listed:
 def listed(where: str) -> tuple[Listed, ...]:
     """Look at every worktree: what it was made with, and whether git fires the hooks there."""
     found = worktrees_from(where)
-    rooms = rooms_by_path(common_dir(where))
+    rooms = rooms_by_path(common_directory(where))
     with ThreadPoolExecutor(4) as pool:
         return tuple(pool.map(lambda info: _listed(info, rooms.get(info.path)), found))
 
@@ -86,7 +85,7 @@ def _listed(info: WorktreeInfo, room: Room | None) -> Listed:
 def find(where: str, name: str) -> tuple[WorktreeInfo, Room | None]:
     """Return the worktree of this name, path or branch. Raises UsageError when there is not exactly one."""
     found = worktrees_from(where)
-    rooms = rooms_by_path(common_dir(where))
+    rooms = rooms_by_path(common_directory(where))
     by_path = [one for one in found if os.path.realpath(one.path) == os.path.realpath(Path(where, name))]
     by_name = [one for one in found if (room := rooms.get(one.path)) is not None and room.name == name]
     loosely = [one for one in found if name in (one.branch, Path(one.path).name)]

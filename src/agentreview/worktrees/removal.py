@@ -7,12 +7,22 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agentreview.errors import AgentReviewError, UsageError
-from agentreview.git import Repository, WorktreeInfo, administer, complaint, open_repository, run, shown, text
+from agentreview.git import (
+    Repository,
+    WorktreeInfo,
+    administer,
+    common_directory,
+    complaint,
+    open_repository,
+    run,
+    shown,
+    text,
+)
 from agentreview.history import Standing, commits, settled
 from agentreview.records import dataclass
 from agentreview.review import utc_date
 from agentreview.room import Room
-from agentreview.worktrees.adding import common_dir, reader
+from agentreview.worktrees.adding import reader
 from agentreview.worktrees.listing import find, git_dir_of
 
 NAMED = 3  # paths and commits that a refusal names
@@ -53,7 +63,7 @@ def remove(where: str, name: str, *, force: bool = False, keep_branch: bool = Fa
     Raises UsageError where work would be lost, unless ``force``.
     """
     info, room = find(where, name)
-    common = common_dir(where)
+    common = common_directory(where)
     git_dir = git_dir_of(common, info.path)
     if not git_dir:
         raise UsageError(f"{shown(info.path)} is the repository itself, not a worktree of it", fix="Name another one")
