@@ -26,7 +26,8 @@ import pytest
 from agentreview.git import open_repository
 from agentreview.install import install
 from commandline import COMMAND, MODELS, SCRIPT, agentreview
-from test_watch import Watch, eventually
+from test_watch import Watch
+from waiting import PATIENCE, eventually
 
 pytestmark = pytest.mark.slow
 NAMES = ("prices", "opening-hours", "admissions", "billing")
@@ -168,7 +169,7 @@ class Screen:
         if self.process.poll() is None:
             os.write(self.main, b"q")
             try:
-                self.process.wait(20)
+                self.process.wait(PATIENCE)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
@@ -224,7 +225,7 @@ def test_four_agents_work_two_are_refused_and_mend_it_and_ci_has_nothing_left_to
     for agent in agents:
         agent.start()
     for agent in agents:
-        agent.join(240)
+        agent.join(4 * PATIENCE)
         assert not agent.is_alive(), agent.name
         assert agent.error is None, (agent.name, agent.error)
 

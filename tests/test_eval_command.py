@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 
 import pytest
@@ -17,6 +16,7 @@ from agentreview.cli import main
 from commandline import COMMAND, agentreview, one_line
 from messages_server import MessagesServer, Received, Reply
 from reviewing import answer, claim, suspect, verdicts, where
+from waiting import PATIENCE, eventually
 
 BEFORE = """\
 from django.contrib.auth.decorators import login_required
@@ -93,10 +93,7 @@ def test_what_a_reviewer_finds_misses_and_costs_is_counted(evaluated, server):
     answered = reader()
 
     def once_another_is_here(request: Received) -> Reply:
-        for _ in range(2000):
-            if server.most_together > 1:
-                break
-            time.sleep(0.01)
+        eventually(lambda: server.most_together > 1)
         return answered(request)
 
     server.default = once_another_is_here
@@ -226,15 +223,13 @@ def test_the_money_of_a_run_is_capped(evaluated, server):
 @pytest.mark.slow
 def test_an_interruption_counts_what_finished(cases, server):
     see = reader()
-    server.default = lambda request: replace(see(request), seconds=0 if len(server.messages) <= 3 else 60)
+    server.default = lambda request: replace(see(request), seconds=0 if len(server.messages) <= 3 else 600)
     argv = [*COMMAND, "eval", str(cases), "--reviewers", "tenant-isolation", "--jobs", "1", "--repeat", "2", "--json"]
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     process = subprocess.Popen(argv, env={**os.environ, **server.env}, cwd=cases.parent, **streams)
-    deadline = time.monotonic() + 90
-    while len(server.messages) < 4 and time.monotonic() < deadline:
-        time.sleep(0.05)
+    eventually(lambda: len(server.messages) >= 4)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert json.loads(out)["scores"]["runs"] >= 1
     assert "of 4 runs are counted" in err

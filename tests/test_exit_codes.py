@@ -9,8 +9,7 @@ import shutil
 import signal
 import stat
 import subprocess
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import pytest
 
 from agentreview.errors import ConfigError, ExitCode
 from commandline import BAD, COMMAND, GOOD, HEAD, RULE, agentreview, one_line
+from waiting import PATIENCE, eventually, gone
 
 GIT = shutil.which("git") or "git"
 
@@ -278,12 +278,12 @@ def test_a_policy_file_with_a_mistake(tmp_path: Path) -> None:
 def test_an_interrupt_while_git_works_is_130(bad: Any, tmp_path: Path) -> None:
     started = tmp_path / "started"
     env = fake_git(
-        tmp_path / "slow", f'case "$*" in *write-tree*) : > {started}; exec sleep 30 ;; esac\nexec {GIT} "$@"'
+        tmp_path / "slow", f'case "$*" in *write-tree*) : > {started}; exec sleep 600 ;; esac\nexec {GIT} "$@"'
     )
     for arguments in ([], ["hook", "pre-commit"]):
         started.unlink(missing_ok=True)
         with untouched(bad.path):
-            code, out, err = _interrupted(bad.path, arguments, env, started)
+            code, out, err = _interrupted(bad.path, arguments, lambda _: started.exists(), env)
         assert (code, out) == (130, "")
         assert "agentreview: interrupted: " in one_line(err)
 
@@ -291,43 +291,39 @@ def test_an_interrupt_while_git_works_is_130(bad: Any, tmp_path: Path) -> None:
 def test_an_interrupt_while_files_are_read_is_130_and_leaves_no_process(repo: Any, tmp_path: Path) -> None:
     body = "".join(f"def f{n}(a):\n    return [a, {n}]\n\n" for n in range(3000))
     repo.stage({f"m{n}.py": HEAD + body for n in range(30)})
-    started = tmp_path / "started"
-    env = fake_git(tmp_path / "watched", f'case "$*" in *cat-file*) : > {started} ;; esac\nexec {GIT} "$@"')
     with untouched(repo.path):
-        code, out, err = _interrupted(repo.path, ["--fresh"], env, started, after=1.0)
+        code, out, err = _interrupted(repo.path, ["--fresh"], lambda group: _programs(group) > 1)
     assert (code, out) == (130, "")
     assert "agentreview: interrupted: " in one_line(err)
 
 
-def _interrupted(path: Path, arguments: list[str], env: dict[str, str], started: Path, after: float = 0.0) -> Any:
+def _programs(group: int) -> int:
+    """How many processes of a group run our program, workers that read files among them."""
+    listed = subprocess.run(
+        ["ps", "-A", "-o", "pgid=", "-o", "args="], capture_output=True, text=True, check=True
+    ).stdout
+    rows = [line.split(None, 1) for line in listed.splitlines()]
+    return sum(row[0] == str(group) and COMMAND[0] in row[-1] for row in rows)
+
+
+def _interrupted(
+    path: Path, arguments: list[str], under_way: Callable[[int], bool], env: dict[str, str] | None = None
+) -> Any:
     """Start it, wait until it is under way, and interrupt its whole process group, as Ctrl-C does."""
     process = subprocess.Popen(
         [*COMMAND, *arguments],
         cwd=path,
-        env={**os.environ, **env},
+        env={**os.environ, **(env or {})},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
     )
-    deadline = time.monotonic() + 30
-    while not started.exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    time.sleep(after)
+    eventually(lambda: under_way(process.pid))
     os.killpg(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=30)
-    assert _gone(process.pid), "a process of the group is still there"
+    out, err = process.communicate(timeout=PATIENCE)
+    eventually(lambda: gone(process.pid), lambda: "a process of the group is still there")
     return process.returncode, out.decode(), err.decode()
-
-
-def _gone(group: int) -> bool:
-    for _ in range(100):
-        try:
-            os.killpg(group, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.05)
-    return False
 
 
 # ---- bugs

@@ -26,6 +26,7 @@ from commandline import BAD, GOOD, RULE, SCRIPT, agentreview, one_line
 from conftest import FULL_FAULTS
 from standin import make_standin
 from test_hooks import REVIEWED, Gated
+from waiting import eventually, gone
 
 pytestmark = pytest.mark.slow
 KILLS = 50 if FULL_FAULTS else 8
@@ -73,7 +74,7 @@ def end_at(command: list[str], cwd: Path, seconds: float) -> int:
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         code = process.wait()
-    time.sleep(0.02)
+    eventually(lambda: gone(process.pid))
     return code
 
 

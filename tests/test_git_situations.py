@@ -275,7 +275,7 @@ def test_a_partial_clone_says_what_is_missing_and_passes_nothing(gated: Gated, r
     for command in (["read-tree", "HEAD"], ["remote", "set-url", "origin", f"file://{tmp_path}/gone.git"]):
         subprocess.run(["git", *command], cwd=clone, check=True)
     subprocess.run(["git", "rm", "-q", "--cached", "a.py"], cwd=clone, check=True)
-    done = subprocess.run([*COMMAND, "run"], cwd=clone, capture_output=True, check=False, timeout=60)
+    done = subprocess.run([*COMMAND, "run"], cwd=clone, capture_output=True, check=False, timeout=120)
     assert done.returncode == 3, done.stderr
     said = done.stderr.decode()
     assert "in a partial clone" in one_line(said)

@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from agentreview.install import install
 from agentreview.ledger import everything
 from agentreview.pushed import updates
 from standin import make_standin
+from waiting import PATIENCE, eventually
 
 REVIEWED = "hook pre-commit"
 REFUSED = "was not reviewed (--no-verify, or the pre-commit hook is missing): refused"
@@ -779,23 +779,24 @@ def test_a_store_that_cannot_be_written_does_not_stop_a_good_change(gated: Gated
 
 
 def test_an_interrupted_look_up_leaves_nothing_behind(gated: Gated, tmp_path: Path) -> None:
-    """git itself hangs in write-tree; the hook is told to stop meanwhile."""
+    """git itself waits in write-tree; the hook is told to stop meanwhile."""
     gated.stage({"a.py": "good\n"})
     gated.commit()
     slow = tmp_path / "slow"
     slow.mkdir()
+    begun, go_on = slow / "begun", slow / "go on"
+    waits = f": >'{begun}'; until [ -e '{go_on}' ]; do sleep 0.02; done"
     (slow / "git").write_text(
-        f'#!/bin/sh\ncase "$*" in *write-tree*) sleep 1 ;; esac\nexec {shutil.which("git")} "$@"\n'
+        f'#!/bin/sh\ncase "$*" in *write-tree*) {waits} ;; esac\nexec {shutil.which("git")} "$@"\n'
     )
     (slow / "git").chmod(0o755)
     env = {**os.environ, "PATH": f"{slow}:{os.environ['PATH']}"}
     hook = subprocess.Popen([gated.path / ".git/hooks/pre-commit"], cwd=gated.path, env=env)
     state = gated.path / ".git/agentreview"
-    for _ in range(100):
-        if any(path.name.startswith("index.") for path in state.iterdir()):
-            break
-        time.sleep(0.02)
+    eventually(begun.exists)
+    assert any(path.name.startswith("index.") for path in state.iterdir())
     hook.send_signal(signal.SIGTERM)
+    go_on.touch()
     assert hook.wait() == 143
     assert sorted(path.name for path in state.iterdir()) == LEFT
 
@@ -1094,7 +1095,7 @@ def test_only_pre_push_reads_standard_input(gated: Gated) -> None:
     gated.stage({"a.py": "good\n"})
     for hook in ("pre-commit", "pre-merge-commit"):
         with subprocess.Popen([gated.path / ".git/hooks" / hook], cwd=gated.path, stdin=subprocess.PIPE) as process:
-            assert process.wait(timeout=20) == 0  # although its input stays open
+            assert process.wait(PATIENCE) == 0  # although its input stays open
 
 
 # ---- the installed command itself, with the shipped policies

@@ -8,7 +8,6 @@ import pty
 import re
 import signal
 import subprocess
-import time
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from jsonschema import Draft202012Validator
 
 from commandline import BAD, COMMAND, GOOD, HEAD, RULE, agentreview, one_line
 from test_exit_codes import HURRY, untouched
+from waiting import PATIENCE, eventually
 
 SCHEMA = json.loads(resources.files("agentreview").joinpath("schemas/learn-1.schema.json").read_text("utf-8"))
 
@@ -222,11 +222,9 @@ def test_an_interrupted_run_keeps_what_is_finished_and_goes_on_there(repo, every
         start_new_session=True,
     )  # fmt: skip
     folder = repo.path / ".git/agentreview/learn"
-    until = time.monotonic() + 60
-    while sum(path.is_file() for path in folder.glob("*/*")) < 3 and time.monotonic() < until:
-        time.sleep(0.01)
+    eventually(lambda: sum(path.is_file() for path in folder.glob("*/*")) >= 3)
     (os.killpg if everybody else os.kill)(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert out == b""
     said = one_line(err.decode())

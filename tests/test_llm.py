@@ -136,11 +136,11 @@ def test_what_passes_is_asked_again(server, status):
 
 
 def test_a_server_that_asks_to_wait_longer_than_there_is_time_is_not_waited_for(server):
-    server.script(Reply(status=429, error="rate_limit_error", says="slow down", headers=(("retry-after", "60"),)))
+    server.script(Reply(status=429, error="rate_limit_error", says="slow down", headers=(("retry-after", "600"),)))
     began = time.monotonic()
     found = failure(ask(server))
     assert found.reason == "rate-limited"
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 120
     assert len(server.messages) == 1
 
 
@@ -153,7 +153,7 @@ def test_a_server_that_stays_busy_is_given_up(server):
 
 @pytest.mark.parametrize(
     "reply",
-    [Reply(seconds=30), Reply("a long answer", drip=30), Reply("so slow that it never ends", drip=0.2)],
+    [Reply(seconds=600), Reply("a long answer", drip=600), Reply("so slow that it never ends", drip=0.2)],
     ids=["silence", "a silent stream", "a dripping stream"],
 )
 def test_whoever_does_not_answer_in_time_is_a_timeout(server, reply):
@@ -162,7 +162,7 @@ def test_whoever_does_not_answer_in_time_is_a_timeout(server, reply):
     began = time.monotonic()
     found = failure(ask(server, within=0.6))
     assert found.reason == "timeout"
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 120
 
 
 def test_a_time_that_is_up_sends_nothing(server):
@@ -174,7 +174,7 @@ def test_nobody_listening_is_unreachable(server):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-        found = failure(ask(server, within=1.0, env={"ANTHROPIC_BASE_URL": f"http://127.0.0.1:{port}"}))
+        found = failure(ask(server, env={"ANTHROPIC_BASE_URL": f"http://127.0.0.1:{port}"}))
     assert found.reason == "unreachable"
     assert f"127.0.0.1:{port}" in found.detail
 
@@ -266,10 +266,10 @@ def test_who_would_be_asked_is_named_without_a_password():
 
 def test_a_server_that_only_sends_pings_cannot_hold_the_review_up(server):
     ask(server)
-    server.script(Reply("never", pings=400, drip=0.05))
+    server.script(Reply("never", pings=10_000, drip=0.05))
     began = time.monotonic()
-    assert failure(ask(server, within=5)).reason == "timeout"
-    assert time.monotonic() - began < 15
+    assert failure(ask(server, within=2)).reason == "timeout"
+    assert time.monotonic() - began < 120
 
 
 def test_the_sdk_is_imported_when_the_first_request_is_sent(server):

@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from mcp.shared.exceptions import MCPError
 
 from agentreview.policies.load import load
 from commandline import BAD, COMMAND, GOOD, RULE, agentreview, one_line
+from waiting import PATIENCE, ended, eventually
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -37,7 +37,7 @@ def served(
     server = StdioServerParameters(command=first, args=rest, cwd=cwd, env={**os.environ, **env})
 
     async def connected() -> tuple[Any, BaseException | None]:
-        with Path(os.devnull).open("w") as nowhere, anyio.fail_after(120):
+        with Path(os.devnull).open("w") as nowhere, anyio.fail_after(2 * PATIENCE):
             async with Client(stdio_client(server, errlog=nowhere)) as client:
                 try:
                     return await work(client), None
@@ -431,7 +431,7 @@ def test_nothing_but_the_protocol_is_on_stdout_and_the_end_of_input_ends_it(clin
     server.stdin.write(sent.encode())
     server.stdin.flush()
     answers = [json.loads(server.stdout.readline()) for _ in range(2)]
-    rest, _ = server.communicate(timeout=30)
+    rest, _ = server.communicate(timeout=PATIENCE)
     assert [answer["id"] for answer in answers] == [1, 2]
     assert all(json.loads(line)["jsonrpc"] == "2.0" for line in rest.splitlines())
     assert server.returncode == 0
@@ -447,7 +447,7 @@ def test_an_interrupt_ends_it_at_once_in_one_line(clinic):
     server.stdin.flush()
     server.stdout.readline()
     server.send_signal(signal.SIGINT)
-    assert server.wait(timeout=10) == 130
+    assert server.wait(PATIENCE) == 130
     _, said = server.communicate()
     assert one_line(said.decode()) == "agentreview: interrupted: the server ended"
 
@@ -483,7 +483,7 @@ def slow_git(tmp_path, monkeypatch):
     folder.mkdir()
     script = folder / "git"
     script.write_text(
-        f'#!/bin/sh\ncase " $* " in *" rev-parse "*) [ -e {folder}/slow ] && echo $$ >>{folder}/pids && exec sleep 60;; esac\n'
+        f'#!/bin/sh\ncase " $* " in *" rev-parse "*) [ -e {folder}/slow ] && echo $$ >>{folder}/pids && exec sleep 600;; esac\n'
         f'exec {shutil.which("git")} "$@"\n'
     )
     script.chmod(0o755)
@@ -492,27 +492,10 @@ def slow_git(tmp_path, monkeypatch):
     return folder
 
 
-def ended(pid: int, seconds: float = 15) -> bool:
-    """Whether a process ends in time. One that nobody has waited for yet has ended as well."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        try:
-            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-                return True
-        except (FileNotFoundError, ProcessLookupError):
-            return True
-        time.sleep(0.02)
-    return False
-
-
-def started(folder: Path, seconds: float = 30) -> int:
+def started(folder: Path) -> int:
     """The process of the slow git, once it runs."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if (folder / "pids").exists() and (written := (folder / "pids").read_text().split()):
-            return int(written[-1])
-        time.sleep(0.02)
-    raise AssertionError("no review was started")
+    eventually(lambda: (folder / "pids").exists() and "\n" in (folder / "pids").read_text())
+    return int((folder / "pids").read_text().split()[-1])
 
 
 def test_a_call_that_is_cancelled_ends_its_processes_and_the_server_goes_on(clinic, slow_git):
@@ -521,7 +504,7 @@ def test_a_call_that_is_cancelled_ends_its_processes_and_the_server_goes_on(clin
             group.start_soon(client.call_tool, "review_staged", {"worktree": str(clinic.path)})
             pid = await anyio.to_thread.run_sync(started, slow_git)
             group.cancel_scope.cancel()
-        assert await anyio.to_thread.run_sync(ended, pid)
+        await anyio.to_thread.run_sync(eventually, lambda: ended(pid))
         (slow_git / "slow").unlink()
         return await client.call_tool("review_staged", {"worktree": str(clinic.path)})
 
@@ -550,8 +533,8 @@ def test_when_the_client_or_the_server_is_killed_nothing_goes_on(clinic, slow_gi
         pid = started(slow_git)
         server = int(Path(f"/proc/{client.pid}/task/{client.pid}/children").read_text().split()[0])
         os.kill(client.pid if killed == "client" else server, signal.SIGKILL)
-        assert ended(pid)
-        assert ended(server)
+        eventually(lambda: ended(pid))
+        eventually(lambda: ended(server))
     finally:
         client.kill()
         client.wait()

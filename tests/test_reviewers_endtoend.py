@@ -16,6 +16,7 @@ from agentreview.reporters.jsonreport import loads
 from commandline import GOOD, HEAD, MODELS, agentreview
 from messages_server import MessagesServer, Reply
 from reviewing import answer, claim, suspect, verdicts, where
+from waiting import PATIENCE, eventually
 
 SETTINGS = '[reviewers]\nenabled = ["careful"]\n'
 CAREFUL = """\
@@ -232,8 +233,7 @@ def test_the_commit_itself_is_refused_and_the_hook_keeps_its_seconds(clinic, ser
     clinic.commit({"agentreview.toml": SETTINGS + "hook_seconds = 2\n"}, message="settings")
     assert agentreview("install", cwd=clinic.path).code == 0
     clinic.stage({"clinic/views.py": VIEW.replace("closed", "shut")})
-    server.default = Reply(seconds=30)
-    import time
+    server.default = Reply(seconds=300)
 
     started = time.monotonic()
     done = subprocess.run(
@@ -241,7 +241,7 @@ def test_the_commit_itself_is_refused_and_the_hook_keeps_its_seconds(clinic, ser
     )  # fmt: skip
     assert done.returncode != 0
     assert "timeout" in done.stderr
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 120
 
 
 def test_a_log_of_requests_is_for_its_owner_alone_and_holds_no_key(clinic, server, tmp_path):
@@ -279,10 +279,7 @@ def test_six_reviewers_are_asked_at_the_same_time(repo, server):
     repo.stage({"clinic/views.py": VIEW})
 
     def once_all_are_here(request):
-        for _ in range(2000):
-            if server.most_together == 6:
-                break
-            time.sleep(0.01)
+        eventually(lambda: server.most_together == 6)
         return Reply(json=answer(text_of(request)))
 
     server.on("", once_all_are_here)
@@ -352,7 +349,6 @@ def test_the_sdk_is_loaded_only_when_something_is_sent(clinic, server):
 
 def test_an_interruption_keeps_what_has_finished(repo, server):
     import signal
-    import time
 
     from commandline import COMMAND
 
@@ -367,9 +363,9 @@ def test_an_interruption_keeps_what_has_finished(repo, server):
     for line in started.stderr:
         if "reviewer has read" in line:
             break
-    time.sleep(0.2)
+    eventually(lambda: any("You are backend" in one.text for one in server.messages))
     os.killpg(started.pid, signal.SIGINT)
-    assert started.wait(20) == 130
+    assert started.wait(PATIENCE) == 130
     started.stderr.close()
     asked = len([m for m in server.messages if "You are reviewer" in m.text])
     server._rules[:] = [("", reviewer(answer))]

@@ -147,9 +147,9 @@ def test_any_text_gets_an_answer(text: str) -> None:
 
 
 def test_a_megabyte_of_identifier_is_answered_at_once() -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     for hostile in ("A" * 1_000_000, "aB" * 500_000, "patient_" * 125_000, "1a" * 500_000):
         phi_tier(hostile)
         is_person_object(hostile)
         is_phi_model(hostile)
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5

@@ -32,9 +32,9 @@ from commandline import BAD, COMMAND, GOOD, RULE, one_line
 from factories import finding
 from messages_server import MessagesServer, Reply
 from test_reviewers_endtoend import CAREFUL, SETTINGS
+from waiting import PATIENCE, eventually
 
 NOW = 1_800_000_000.0
-PATIENCE = 40.0
 
 
 # -- what follows from news ----------------------------------------------------------------------------------------
@@ -165,15 +165,6 @@ class Watch:
         code = self.process.wait(PATIENCE)
         self.reader.join(PATIENCE)
         return code, said
-
-
-def eventually(look: Callable[[], Any], complaint: Callable[[], str]) -> Any:
-    """Return the first true answer; fails when there is none for a long time."""
-    until = time.monotonic() + PATIENCE
-    while not (found := look()):
-        assert time.monotonic() < until, complaint()
-        time.sleep(0.02)
-    return found
 
 
 @pytest.fixture

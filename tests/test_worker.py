@@ -21,6 +21,7 @@ from agentreview.policies.nearby import Nearby
 from agentreview.syntax.imports import Paths
 from agentreview.worker import Reviewers
 from engine import IMPORTS, UNAUDITED, change, engine, review_in_workers, verdict
+from waiting import ended, eventually
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes to kill without fork")
 QUICK = "limits.file_seconds = 0.3\n"
@@ -49,6 +50,12 @@ def many(count: int, size: int = 0) -> list[FileChange]:
     return [change(f"app/v{n}.py", None, body.replace("detail", f"detail{n}")) for n in range(count)]
 
 
+def processor_time() -> float:
+    """Of this process and of its children that have ended: other than the clock on the wall, a busy machine leaves it."""
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system
+
+
 def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").exists() else 0
 
@@ -74,9 +81,9 @@ def test_nothing_to_read_starts_nothing():
 
 def test_a_file_that_runs_away_is_killed_and_fails_alone(monkeypatch):
     act({"app/v1.py": spin}, monkeypatch)
-    started = time.monotonic()
+    before = processor_time()
     results = review_in_workers(many(3), engine(QUICK))
-    assert time.monotonic() - started < 10
+    assert processor_time() - before < 10
     assert [bool(r.failed) for r in results] == [False, True, False]
     assert "0.3 s of processor time" in results[1].failed
     assert "file_seconds" in results[1].failed
@@ -118,10 +125,10 @@ def test_every_file_may_crash(monkeypatch):
 
 def test_a_sleeping_file_is_ended_by_the_clock(monkeypatch):
     monkeypatch.setattr(pool, "WALL_FACTOR", 1.0)
-    act({"app/v0.py": lambda: time.sleep(60)}, monkeypatch)
+    act({"app/v0.py": lambda: time.sleep(600)}, monkeypatch)
     started = time.monotonic()
     results = review_in_workers(many(2), engine("limits.file_seconds = 3\n"))
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 120
     assert [bool(r.failed) for r in results] == [True, False]
 
 
@@ -175,9 +182,9 @@ def test_the_number_of_workers_does_not_change_the_verdict(monkeypatch):
 
 def test_a_chain_of_thousands_of_calls_is_answered_or_said_not_to_be():
     """Quadratic matching on a hostile chain ends at the limit, as not checked, never as clean and never much later."""
-    started = time.monotonic()
+    before = processor_time()
     answer = verdict(change("app/a.py", None, "x = a" + ".filter(org=1)" * 4_000 + "\n"), facts=QUICK)
-    assert time.monotonic() - started < 15
+    assert processor_time() - before < 15
     assert answer.decision is Decision.INCOMPLETE
 
 
@@ -331,7 +338,4 @@ def test_workers_that_wait_end_with_their_parent():
     )
     pids = [int(pid) for pid in done.stdout.split()]
     assert len(pids) == 3
-    until = time.monotonic() + 30
-    while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < until:
-        time.sleep(0.05)
-    assert [pid for pid in pids if Path(f"/proc/{pid}").exists()] == []
+    eventually(lambda: all(map(ended, pids)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from commandline import BAD, COMMAND, GOOD, MODELS, RULE, agentreview, one_line
 from messages_server import MessagesServer, Reply
 from reviewing import answer
 from test_reviewers_endtoend import CAREFUL, VIEW, reviewer
+from waiting import PATIENCE, eventually
 
 
 @pytest.fixture
@@ -167,13 +167,11 @@ def test_a_set_up_command_that_fails_leaves_the_worktree_and_says_so(clinic: Any
 
 def test_an_interruption_leaves_nothing_behind(clinic: Any, tmp_path: Path) -> None:
     begun = tmp_path / "begun"
-    configure(clinic, f'[worktree]\nsetup = [["sh", "-c", "touch {begun}; exec sleep 60"]]\n')
+    configure(clinic, f'[worktree]\nsetup = [["sh", "-c", "touch {begun}; exec sleep 600"]]\n')
     with subprocess.Popen([*COMMAND, "worktree", "add", "login"], cwd=clinic.path, stderr=subprocess.PIPE) as running:
-        until = time.monotonic() + 60
-        while not begun.exists() and time.monotonic() < until:
-            time.sleep(0.05)
+        eventually(begun.exists)
         running.send_signal(signal.SIGINT)
-        assert b"interrupted" in running.communicate(timeout=60)[1]
+        assert b"interrupted" in running.communicate(timeout=PATIENCE)[1]
     assert running.returncode == 130
     assert nothing_left(clinic, "login")
 
