@@ -448,7 +448,7 @@ def _claim(
         "unit": unit,
         "resource": gone.resource or "the record",
         "call": what + gone.call,
-        "value": gone.call,
+        "value": (what if what.startswith("the ") else "") + gone.call,
         "line": str(gone.line),
         "tenant": before.facts.tenant.key or "the tenant key",
     }

@@ -46,8 +46,9 @@ _WEAK = lazy(
 )
 _REFUSED = lazy(r"\b40[134]\b|HTTP_40[134]|(?i:forbidden|unauthorized|not_?found|denied)|\b(?:False|false)\b")
 _LET_IN = lazy(r"\b20[0124]\b|HTTP_20[0124]|\b(?:True|true)\b|\bin [\[(]|toContain|oneOf")
+_AS_TRUE = lazy(r"(?:\bis|==|,) True\)?$|(?:>|!=) 0$|>= 1$")
 _SUBJECT = lazy(
-    r"^assert (?:not )?(.+?)(?: (?:==|!=|is|in|not in|>|<|>=|<=)(?: not)? |$)|^(?:await )?expect\((.+?)\)\.|^self\.assert\w+\((.+?),"
+    r"^assert (?:not )?(.+?)(?: (?:==|!=|is|in|not in|>|<|>=|<=)(?: not)? |$)|^(?:await )?expect\((.+?)\)\.|^self\.assert\w+\((.+?)(?:,|\)$)"
 )
 
 
@@ -86,7 +87,7 @@ def weakened(before: Module, old: Unit, after: Module, new: Unit) -> Iterator[Lo
     elif lost and come:
         for was in lost:
             same = next((now for now in come if _subject(was) and _subject(now) == _subject(was)), "")
-            if same and _WEAK.search(same) and not _WEAK.search(was):
+            if same and _weak(same) and not _weak(was) and not _AS_TRUE.search(was):
                 yield Loss(WEAKER, "an assertion became", f"`{same[:80]}` (was `{was[:80]}`)", old.line, new.line)
                 break
             if same and _REFUSED.search(was) and _LET_IN.search(same) and not _LET_IN.search(was):
@@ -110,6 +111,13 @@ def weakened(before: Module, old: Unit, after: Module, new: Unit) -> Iterator[Lo
             new.header_line or new.line,
             sure=False,
         )
+
+
+def _weak(text: str) -> bool:
+    """Whether an assertion only asks for some value: that it is there, or that it counts as true."""
+    same = _subject(text)
+    bare = (f"assert {same}", f"self.assertTrue({same})", f"self.assertIsNotNone({same})")
+    return _WEAK.search(text) is not None or text in bare
 
 
 def _assertions(module: Module, unit: Unit) -> Counter[str]:
