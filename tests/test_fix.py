@@ -113,6 +113,7 @@ def admit(patient, bed):
 """
 )
 VIEWS = "import logging\n\n" + LOGGED
+LINE = 'logger.info("admitting %s (%s) to %s", patient.name, patient.mrn, bed.code)'
 RULE = "hipaa.phi-in-logs"
 
 
@@ -153,6 +154,35 @@ def test_a_refused_commit_names_the_edit_and_passes_after_it_was_applied(clinic:
     )
     assert done.returncode == 0, done.stderr
     assert "patient.name" not in clinic.git("show", "HEAD:clinic/views.py")
+
+
+def test_places_of_a_message_that_would_name_the_same_record_become_one(clinic: Any) -> None:
+    line = 'logger.info("admitting %s %s, %s", patient.name, patient.mrn, bed.code)'
+    name = refused(clinic, VIEWS.replace(LINE, line))
+    assert '+    logger.info("admitting %s, %s", patient.pk, bed.code)' in agentreview("fix", name, cwd=clinic.path).out
+
+
+def test_what_is_only_new_is_not_taken_out_as_if_something_else_had_been_there(clinic: Any) -> None:
+    route = """\
+from fastapi import APIRouter, Depends
+
+from clinic.access import current_user
+
+router = APIRouter()
+
+
+@router.get("/rates")
+def rates(user=Depends(current_user)):
+    return {"usd": 1}
+"""
+    clinic.commit({"clinic/rates.py": route})
+    more = '\n\n@router.get("/invoices")\ndef invoices(db):\n    return db.execute("SELECT id FROM invoices")\n'
+    clinic.stage({"clinic/rates.py": route.replace("    return", '    print("rates")\n    return') + more})
+    report = agentreview("--format", "agent", "-v", cwd=clinic.path)
+    name = re.search(r"access\.endpoint-auth.*?this finding is (b2:\w+)", report.out, re.DOTALL)
+    assert name is not None
+    done = agentreview("fix", name[1], cwd=clinic.path)
+    assert (done.code, "no edit is known" in done.err) == (2, True), done
 
 
 def test_mode_and_line_ends_are_kept(clinic: Any) -> None:

@@ -18,6 +18,7 @@ _FIELD_WORD = lazy(
     r"(?i)\b(mrn|ssn|dob|name|phone|email|address|number|surname|birth ?date|date of birth)([ :=#]*(?:[$#]?\{)?)$"
 )
 _PLACEHOLDER = lazy(r"%[-#0-9.+ ]*[sdrifv]")
+_NEEDED = lazy(r"\w(?<!%[sdrifv])$")  # a word before a place: it says what is shown there
 
 
 def identified(finding: Finding, analysis: Analysis) -> Iterator[Edit]:
@@ -173,7 +174,7 @@ def _before(text: str, start: int, formats: list[re.Match[str]]) -> int:
 def _cut(text: str, start: int, end: int) -> str:
     """Take a place out of a message, with the brackets around it and the space before; a word before it needs it."""
     bracketed = text[start - 1 : start] in ("(", "[", "<") and text[end : end + 1] in (")", "]", ">")
-    if not bracketed and re.search(r"\w$", text[:start].rstrip()):
+    if not bracketed and _NEEDED.search(text[:start].rstrip()):
         return text
     if text[start - 1 : start] in ("(", "[", "<") and text[end : end + 1] in (")", "]", ">"):
         start, end = start - 1, end + 1

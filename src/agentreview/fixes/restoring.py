@@ -68,6 +68,7 @@ def _all_of_it(
 ) -> Iterator[Edit]:
     """Two or three places near each other, as they were: a value that was checked is used again where it was."""
     mine = [b for b in places if not any(_IMPORT.match(line) for line in before[b.old[0] : b.old[1]])]
+    mine = [b for b in mine if b.old[0] < b.old[1]]  # what is only new is somebody's work: nothing to put back there
     sizes = [max(b.old[1] - b.old[0], b.new[1] - b.new[0]) for b in mine]
     far = max((b.new[0] for b in mine), default=0) - min((b.new[0] for b in mine), default=0)
     if len(mine) < 2 or sum(sizes) > MOST_LINES or far > 3 * MOST_LINES:
