@@ -134,6 +134,12 @@ AROUND = [
     "echo `git commit -n -m x` done",
     "git commit -m $(date +%s) --no-verify",
     "git -c alias.ci='commit --no-verify' ci -m x",
+    "git commit $'--no-verify' -m x",
+    "git commit -m $'it\\'s' $'\\x2d\\055no-verify'",
+    'git commit $"--no-verify" -m x',
+    "bash <<< 'git commit --no-verify -m x'",
+    "find . -maxdepth 0 -exec git commit --no-verify -m x \\;",
+    "env -S 'git commit --no-verify -m x'",
     "git sneak -m x",
     "git shout",
     "agentreview uninstall && git commit -m x",
@@ -313,6 +319,8 @@ def test_the_worktree_that_the_line_names_is_reviewed(repo):
         "cd '../other one' && git commit -m x",
         "(cd '../other one'; git commit -m x)",
         f"pushd {shlex.quote(str(other))} && git commit -m x && popd",
+        "env -C '../other one' git commit -m x",
+        "sudo --chdir='../other one' bash -c 'git commit -m x'",
     ):
         assert asked("claude-code/settings.json", line, repo.path).code == 2
     assert asked("claude-code/settings.json", "(cd '../other one'); git commit -m x", repo.path).code == 0
@@ -324,6 +332,22 @@ def test_a_review_that_cannot_be_done_stops_the_commit_and_says_why(repo):
     done = asked("claude-code/settings.json", "git commit -m x", repo.path)
     assert done.code == 2
     assert "could not be reviewed: agentreview.toml:1" in done.err
+
+
+def test_a_line_too_long_to_read_is_left_to_gits_own_hooks(repo):
+    repo.commit({"a": "1"})
+    repo.stage(BAD)
+    for line in (f"git commit -m '{'a' * 2_000_000}'", "git " * 500_000 + "commit"):
+        stopped = asked("claude-code/settings.json", line, repo.path)
+        assert (stopped.code, "cannot be read" in stopped.err, "agentreview install" in stopped.err) == (2, True, True)
+    assert asked("claude-code/settings.json", "git " * 500_000, repo.path).code == 0
+
+
+def test_a_place_with_a_name_too_long_for_one_is_for_git_to_refuse(repo):
+    repo.commit({"a": "1"})
+    assert asked("claude-code/settings.json", f"git -C {'a' * 5000} commit -m x", repo.path) == Done(0, "", "")
+    done = agentreview("--worktree", "a" * 5000, cwd=repo.path)
+    assert (done.code, "is not a directory" in done.err) == (2, True)
 
 
 def test_outside_a_repository_git_says_what_is_wrong_itself(tmp_path):

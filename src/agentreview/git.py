@@ -125,7 +125,7 @@ def open_repository(path: str | None = None) -> Repository:
     if path is None:
         names = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
         environment = {name: os.environ[name] for name in names if name in os.environ}
-    elif not path or not Path(path).is_dir():  # git -C reads "" as "here"
+    elif not path or not os.path.isdir(path):  # noqa: PTH112 - False for a name too long as well; git -C reads "" as "here"
         raise UsageError(f"{shown(path)} is not a directory", fix="Name a worktree: `git worktree list` shows them")
     else:
         where = ("-C", str(Path(path).absolute()))

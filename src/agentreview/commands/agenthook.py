@@ -40,7 +40,7 @@ _SHELL_TOOLS = frozenset({"Bash", "bash", "shell", "local_shell", "exec_command"
 _QUIET = frozenset(
     "ls cat echo printf pwd true false : test [ head tail grep rg wc sort uniq sleep which type date whoami set unset jq mkdir for done fi esac case }".split()
 )  # programs that leave it alone
-_MENTIONED = lazy(r"\bgit\b.*\bcommit\b", 16)  # re.DOTALL
+_GIT, _COMMIT = lazy(r"\bgit\b"), lazy(r"\bcommit\b")
 _REDIRECTED = (
     "GIT_DIR",
     "GIT_WORK_TREE",
@@ -121,7 +121,7 @@ def _objection(line: str, where: str) -> str:
     if commands is None:  # no shell would take it, or it is more than we read
         return (
             _left_to_git(Command(where=where, program="git"), "this line cannot be read")
-            if _MENTIONED.search(line)
+            if (first := _GIT.search(line)) and _COMMIT.search(line, first.end())
             else ""
         )
     staged = sure = True  # what is staged now is what will be, as far as is known; and for certain

@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import os
 import shlex
+from typing import TYPE_CHECKING
 
 from agentreview.lazyre import lazy
 from agentreview.records import dataclass, replace
 
+if TYPE_CHECKING:
+    import re
+
 SHELLS = frozenset({"bash", "sh", "zsh", "dash", "ksh", "fish"})
 DEEPEST = 5  # shells in shells
+LONGEST = 100_000  # characters; the time some lines take grows with the square of it
+MOST_TEXTS = 200  # here-documents
 _WRAPPERS = frozenset(
     "env command exec builtin sudo doas nice ionice nohup timeout time stdbuf setsid xargs watch caffeinate".split()
 )
@@ -25,6 +31,9 @@ _WITH_VALUE = frozenset(
     {"-C", "-c", "--git-dir", "--work-tree", "--namespace", "--super-prefix", "--config-env", "--attr-source"}
 )
 _ELSEWHERE = ("--git-dir", "--work-tree", "--namespace", "--exec-path", "--bare", "--super-prefix")
+_ESCAPED = lazy(r"\$'((?:[^'\\]|\\.)*)'", 16)  # re.DOTALL; $'…', where \n is a line feed
+_ESCAPE = lazy(r"\\(?:x([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{1,4})|([0-7]{1,3})|(.))", 16)
+_LETTERS = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "e": "\x1b", "f": "\f", "v": "\v"}
 _HEREDOC = lazy(r"<<(-?)[ \t]*(?:'([^'\n]+)'|\"([^\"\n]+)\"|\\?([\w.-]+))")
 _ASSIGNED = lazy(r"[A-Za-z_]\w*\+?=")
 _SPLIT = lazy(r"[;&|(\n]")
@@ -50,6 +59,8 @@ class Command:
 
 def parsed(line: str, where: str | None, depth: int = 0) -> list[Command] | None:
     """Read the commands of a line, of shells in it too. None for what no shell would take, or is more than we read."""
+    if len(line) > LONGEST or line.count("<<") > MOST_TEXTS:
+        return None
     try:
         lexer = shlex.shlex(_plain(line), posix=True, punctuation_chars="".join(_BETWEEN))
         lexer.whitespace, lexer.whitespace_split, lexer.commenters = " \t\r", True, ""
@@ -68,6 +79,8 @@ def parsed(line: str, where: str | None, depth: int = 0) -> list[Command] | None
             continue
         environment, rest = _taken_apart(part)
         program = rest[0].rsplit("/", 1)[-1] if rest else ""
+        wrapping = part[: len(part) - len(rest)]
+        split = bool(rest) and wrapping[-1:] in (["-S"], ["--split-string"])  # of env: the next word is a line
         environment = [*exported, *environment]
         if program == "export":
             named = [word for word in rest[1:] if _ASSIGNED.match(word)]
@@ -76,15 +89,15 @@ def parsed(line: str, where: str | None, depth: int = 0) -> list[Command] | None
         elif program in ("cd", "pushd"):
             where = _moved(where, [word for word in rest[1:] if word not in ("-P", "-L", "--")])
         elif program == "git":
-            found.append(git(rest[1:], where, environment))
-        elif program == "eval" or program in SHELLS:
-            inner = _script(program, rest[1:])
+            found.append(git(rest[1:], _wrapped(wrapping, where), environment))
+        elif program in ("eval", "find") or program in SHELLS or split:
+            inner = rest[0] if split else _script(program, rest[1:])
             if inner is None:
                 found.append(
                     Command(where=where, program=program, words=tuple(rest[1:]), environment=tuple(environment))
                 )
                 continue
-            inside = parsed(inner, where, depth + 1) if depth < DEEPEST else None
+            inside = parsed(inner, _wrapped(wrapping, where), depth + 1) if depth < DEEPEST else None
             if inside is None:
                 return None
             found += [replace(one, environment=(*environment, *one.environment)) for one in inside]
@@ -124,10 +137,23 @@ def _moved(where: str | None, words: list[str]) -> str | None:
     return os.path.join(where, path) if where is not None else None  # noqa: PTH118
 
 
+def _wrapped(wrapping: list[str], where: str | None) -> str | None:
+    """Where the command behind ``env -C PATH`` or ``sudo -D PATH`` runs."""
+    for number, word in enumerate(wrapping):
+        if word in ("-C", "-D", "--chdir"):
+            where = _moved(where, wrapping[number + 1 : number + 2])
+        elif word.startswith("--chdir="):
+            where = _moved(where, [word.removeprefix("--chdir=")])
+    return where
+
+
 def _script(program: str, words: list[str]) -> str | None:
-    """The line that ``bash -c LINE`` or ``eval LINE`` runs; None for a script in a file."""
+    """The line that ``bash -c LINE``, ``eval LINE`` or ``find -exec LINE`` runs; None for a script in a file."""
     if program == "eval":
         return " ".join(words)
+    if program == "find":
+        runs = next((number for number, word in enumerate(words) if word in ("-exec", "-ok")), len(words))
+        return shlex.join(words[runs + 1 :]) or None
     for number, word in enumerate(words[:-1]):
         if word.startswith("-") and not word.startswith("--") and "c" in word:
             return words[number + 1]
@@ -176,6 +202,9 @@ def _parts(words: list[str]) -> list[list[str] | str]:
             else:
                 current.append(word)
             continue
+        if word == "<<<" and current and current[-1].rsplit("/", 1)[-1] in SHELLS:
+            current.append("-c")  # what a shell is given to read is what it runs
+            continue
         dropping = word in _REDIRECTS or word[-1] in "<>"
         if word in _REDIRECTS:
             if current and len(current[-1]) == 1 and current[-1].isdigit():
@@ -200,7 +229,7 @@ def _plain(line: str) -> str:
     Backquotes become ``$(…)``.
     """
     out: list[str] = []
-    quote, at, ticked = "", 0, False
+    quote, at, ticked, begun = "", 0, False, 0
     later = ""  # what a shell reads from a here-document, due at the end of this line
     while at < len(line):
         char = line[at]
@@ -208,6 +237,11 @@ def _plain(line: str) -> str:
             if line[at + 1 : at + 2] != "\n":
                 out.append(line[at : at + 2])
             at += 2
+            continue
+        if char == "$" and not quote and line[at + 1 : at + 2] in ("'", '"'):
+            escaped = _ESCAPED.match(line, at)
+            out.append(shlex.quote(_ESCAPE.sub(_unescaped, escaped[1])) if escaped else "")
+            at = escaped.end() if escaped else at + 1
             continue
         if char in "'\"" and quote in ("", char):
             quote = "" if quote else char
@@ -220,7 +254,7 @@ def _plain(line: str) -> str:
             body = _body(line, opening.end(), opening[2] or opening[3] or opening[4], opening[1]) if opening else None
             if opening is not None and body is not None:
                 start, stop, after = body
-                if not quote and _feeds_shell("".join(out)):
+                if not quote and _feeds_shell("".join(out[begun:])):
                     later += line[start:stop]
                 out.append(opening[0])
                 line = line[: opening.end()] + line[opening.end() : start] + line[after:]
@@ -236,7 +270,15 @@ def _plain(line: str) -> str:
             later = ""
         out.append(char)
         at += 1
+        if char in ";&|(\n":
+            begun = len(out)
     return "".join(out) + ("\n" + later if later else "")
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    """One character of ``$'…'``, as bash reads it."""
+    number = int(match[1] or match[2] or "0", 16) or int(match[3] or "0", 8)
+    return chr(number) if number else _LETTERS.get(match[4] or "", match[4] or "")
 
 
 def _body(line: str, opened: int, delimiter: str, indented: str) -> tuple[int, int, int] | None:
