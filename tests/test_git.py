@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from agentreview import git
 from agentreview.changes import SIZE_LIMIT
 from agentreview.errors import ExitCode, IncompleteError, UsageError
-from agentreview.git import open_repository
+from agentreview.git import administer, open_repository
 from agentreview.model import FileChange, Snapshot
 from agentreview.snapshot import (
     base_tree,
@@ -28,7 +29,7 @@ from agentreview.snapshot import (
 
 WATCHER = """
 import json, os
-from agentreview.git import open_repository
+from agentreview.git import administer, open_repository
 from agentreview.snapshot import index_snapshot
 found = index_snapshot(open_repository(os.environ.get("OTHER")))
 with open(os.environ["SEEN"], "w") as log:
@@ -813,6 +814,19 @@ def test_a_missing_git_is_a_usage_error(three, monkeypatch, tmp_path, leftover):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UsageError, match="git cannot be run"):
         open_repository(str(three.path))
+
+
+def test_a_worktree_that_another_process_is_just_making_is_waited_for(three, tmp_path, monkeypatch):
+    """`git worktree add` opens a file before it fills it, and until then git dies when it looks at all worktrees."""
+    three.git("worktree", "add", "-q", str(tmp_path / "agent"))
+    half = three.path / ".git" / "worktrees" / "agent" / "commondir"
+    half.rename(tmp_path / "whole")
+    half.touch()
+    real = shutil.which("git")
+    said = tmp_path / "said"
+    fake_git(tmp_path, monkeypatch, f'{real} "$@" 2>{said}; s=$?; cat {said} >&2; cp {tmp_path}/whole {half}; exit $s')
+    status, out, error = administer(str(three.path), "worktree", "list")
+    assert (status, out.count(b"\n"), error) == (0, 2, b"")
 
 
 def test_importing_gitpython_neither_runs_git_nor_leaves_anything_behind(tmp_path):

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from time import sleep
 from typing import TYPE_CHECKING
 
 from agentreview.errors import IncompleteError, UsageError
@@ -60,6 +61,7 @@ _QUERIES = (
     ("--show-object-format",),
     ("--show-toplevel",),  # last: it fails where there is no work tree, after the others were printed
 )
+_PATIENCE = (0.005, 0.02, 0.1, 0.4, 0.8, 0)  # seconds between tries
 UNREADABLE = "Run `git fsck` to see what is damaged; in a shallow or partial clone fetch the missing objects first"
 
 
@@ -390,8 +392,21 @@ def _execute(
 ) -> tuple[int, bytes, bytes]:
     """Run git with exactly this environment of GIT_* variables; returns exit status, stdout and stderr.
 
-    GitPython adds variables to the caller's and cannot take any away: what is too many is removed by env(1). That
-    costs a millisecond and is rare, because the variables an ordinary hook sees are all set here.
+    git dies over a worktree that another process is making just now: a file of it is there and still empty. It is
+    asked again then.
+    """
+    for wait in _PATIENCE:
+        status, out, error = _once(args, environment, stdin)
+        if not (status and b"fatal: failed to read " in error and b"/commondir: " in error):
+            break
+        sleep(wait)
+    return status, out, error
+
+
+def _once(args: tuple[str, ...], environment: Mapping[str, str], stdin: bytes | None) -> tuple[int, bytes, bytes]:
+    """GitPython adds variables to the caller's and cannot take any away: what is too many is removed by env(1).
+
+    That costs a millisecond and is rare, because the variables an ordinary hook sees are all set here.
     The directory is named by -C: GitPython expands ``$`` in its own, and falls back to the current one.
     """
     from subprocess import PIPE
