@@ -45,7 +45,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("agents", "worker", "anchor", "waivers", "receipts", "reporters", "masking"),
     ("triage", "console", "approvals", "ledger", "reviewers", "fixes", "sides"),
     ("compute", "history", "housekeeping", "issuing"),
-    ("background", "coverage"),
+    ("background", "coverage", "glance"),
     ("review",),
     ("ci", "bypass", "pushed", "overview", "everywhere", "fixing", "auditlog"),
     ("install", "period"),

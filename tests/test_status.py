@@ -148,20 +148,38 @@ def test_a_branch_without_a_commit_and_one_that_is_called_detached_are_shown_as_
     assert (row["branch"], row["detached"]) == (None, True)
 
 
-def test_git_is_asked_twice_for_a_worktree_where_nothing_is_staged(team, tmp_path, monkeypatch):
-    for number in range(4):
+def test_git_is_asked_twice_for_a_worktree_and_for_its_tree_only_where_that_may_have_a_verdict(
+    team, tmp_path, monkeypatch
+):
+    for number in range(8):
         team.git("worktree", "add", "-q", "-b", f"clean/{number}", str(team.path.parent / f"clean{number}"))
     real, log = shutil.which("git"), tmp_path / "log"
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "git").write_text(f'#!/bin/sh\necho "$@" >>{log}\nexec {real} "$@"\n')
     (tmp_path / "bin" / "git").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
-    assert len(rows(team.path)) == 7
-    asked = log.read_text().splitlines()
-    assert len([line for line in asked if " status " in f" {line} "]) == 7
-    assert len(asked) == 2 + 2 * 7 + 2, (
-        asked
-    )  # the list and the commits; two each; and the tree of what is staged in two
+
+    def asked() -> list[str]:
+        log.write_text("")
+        assert len(rows(team.path)) == 11
+        return log.read_text().splitlines()
+
+    first = asked()
+    assert len([line for line in first if " status " in f" {line} "]) == 11
+    assert len(first) == 2 + 2 * 11, first  # the list and the commits; two each
+    agentreview("run", "--all-worktrees", cwd=team.path)
+    again = asked()
+    assert len(again) == 2 + 2 * 11 + 2, again  # and the tree of what is staged in two
+
+
+def test_a_worktree_that_git_cannot_read_says_so_also_where_the_look_began_early(team):
+    bad = team.path.parent / "bad"
+    head = Path((bad / ".git").read_text().removeprefix("gitdir: ").strip()) / "HEAD"
+    head.write_text("nonsense\n")
+    done = agentreview("status", cwd=team.path)
+    assert (done.code, done.err) == (3, "")
+    assert "cannot be read" in done.out
+    assert "1 cannot be read, 1 not reviewed, 1 nothing staged" in done.out
 
 
 def test_a_conflict_is_said_and_the_workflow_of_a_branch_is_named(repo):

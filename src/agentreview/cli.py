@@ -141,9 +141,12 @@ def group() -> None:
     """
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run the command line and return its exit code. Every failure is one line on stderr."""
-    return guarded(lambda: _run(list(arguments)))
+def main(arguments: Sequence[str], begun: object = ()) -> int:
+    """Run the command line and return its exit code. Every failure is one line on stderr.
+
+    ``begun`` is what was begun for the command already; it knows what it is.
+    """
+    return guarded(lambda: _run(list(arguments), begun))
 
 
 def help_text() -> str:
@@ -156,14 +159,14 @@ def _settings() -> dict[str, Any]:
     return {**CONTEXT, "max_content_width": HELP_WIDTH}
 
 
-def _run(arguments: list[str]) -> int:
+def _run(arguments: list[str], begun: object) -> int:
     asked = os.environ.get(COMPLETE)
     if asked:
         from click.shell_completion import shell_complete
 
         return shell_complete(group, {}, NAME, COMPLETE, asked)
     try:
-        with group.make_context(NAME, arguments) as context:
+        with group.make_context(NAME, arguments, obj=begun) as context:
             return int(group.invoke(context) or ExitCode.PASS)
     except click.exceptions.Exit as done:  # help and version
         return done.exit_code

@@ -25,6 +25,11 @@ def _dispatch(arguments: list[str]) -> int:
         from agentreview.hook import main as hook
 
         return hook(arguments[1], arguments[2:], reviewer)
+    begun: object = ()
+    if arguments[:1] == ["status"] and set(arguments[1:]) <= {"--json"}:
+        from agentreview.glance import glances
+
+        begun = glances()  # git looks at the worktrees while this process loads the rest
     from agentreview.cli import main as cli
 
-    return cli(arguments)
+    return cli(arguments, begun)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from time import sleep
@@ -396,14 +396,21 @@ def _execute(
     asked again then.
     """
     for wait in _PATIENCE:
-        status, out, error = _once(args, environment, stdin)
+        status, out, error = _start(args, environment, stdin)()
         if not (status and b"fatal: failed to read " in error and b"/commondir: " in error):
             break
         sleep(wait)
     return status, out, error
 
 
-def _once(args: tuple[str, ...], environment: Mapping[str, str], stdin: bytes | None) -> tuple[int, bytes, bytes]:
+def begin(path: str, *args: str) -> Callable[[], tuple[int, bytes, bytes]]:
+    """Start git at a directory, as :func:`administer` does, and go on; what is returned waits for its answer."""
+    return _start(("-C", path, *_SAFE_OPTIONS, *args), {})
+
+
+def _start(
+    args: tuple[str, ...], environment: Mapping[str, str], stdin: bytes | None = None
+) -> Callable[[], tuple[int, bytes, bytes]]:
     """GitPython adds variables to the caller's and cannot take any away: what is too many is removed by env(1).
 
     That costs a millisecond and is rare, because the variables an ordinary hook sees are all set here.
@@ -423,10 +430,14 @@ def _once(args: tuple[str, ...], environment: Mapping[str, str], stdin: bytes | 
         process = runner.execute(command, istream=PIPE, as_process=True, env=chosen, shell=False)
     except (GitCommandNotFound, PermissionError) as error:
         raise _git_missing() from error
-    out, complaints = process.communicate(stdin)
-    if extra and process.returncode in (126, 127):
-        raise _git_missing()
-    return int(process.returncode), out, complaints
+
+    def finish() -> tuple[int, bytes, bytes]:
+        out, complaints = process.communicate(stdin)
+        if extra and process.returncode in (126, 127):
+            raise _git_missing()
+        return int(process.returncode), out, complaints
+
+    return finish
 
 
 @lru_cache(maxsize=1)

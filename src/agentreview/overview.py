@@ -8,34 +8,18 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from agentreview.errors import AgentReviewError, UsageError
-from agentreview.git import (
-    Repository,
-    WorktreeInfo,
-    list_below,
-    object_kinds,
-    open_repository,
-    read_files,
-    run,
-    text,
-    worktrees_from,
-)
+from agentreview.git import Repository, WorktreeInfo, list_below, open_repository, read_files, run
+from agentreview.glance import AT_ONCE, Commit, Glance, commits, glances
 from agentreview.model import Decision, Status, Verdict
 from agentreview.records import dataclass, replace
 from agentreview.reporters.summary import unfinished
-from agentreview.review import known_verdict, last_verdict, utc_date
+from agentreview.review import known_verdict, last_verdict, never_judged, utc_date
 from agentreview.snapshot import base_tree, head, staged_tree
 from agentreview.version import engine_version
-
-AT_ONCE = 8
-_STATUS = (
-    *("-c", "core.preloadIndex=false"),  # its threads cost more than they bring where many run at the same time
-    *("status", "--porcelain=v2", "--branch", "--no-ahead-behind", "-z"),
-    *("--untracked-files=no", "--no-renames", "--ignore-submodules=none"),
-)
 
 # What a row can say of what is staged.
 NOTHING, UNREVIEWED, UNMERGED, UNREADABLE = "nothing staged", "not reviewed", "unmerged", "cannot be read"
@@ -69,68 +53,57 @@ class Row:
     verdict: Verdict | None = None
 
 
-def rows(path: str | None = None) -> tuple[Row, ...]:
-    """Look at every worktree of the repository at ``path`` (or here), the main one first. UsageError for no repository."""
-    found = worktrees_from(path)
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        commits = pool.submit(_commits, path, found)
-        return tuple(pool.map(lambda info: look(info, known=lambda oid: commits.result().get(oid)), found))
+def rows(path: str | None = None, begun: Sequence[Glance] = ()) -> tuple[Row, ...]:
+    """Look at every worktree of the repository at ``path`` (or here), the main one first. UsageError for no repository.
 
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """What a look has to know of the commit that a worktree stands on: its tree, and whether that has workflows."""
-
-    tree: str
-    workflows: bool
-
-
-def _commits(path: str | None, found: Sequence[WorktreeInfo]) -> dict[str, Commit]:
-    """Ask about the commits of all worktrees at once: one process instead of two for each of them."""
-    from agentreview.reviewers.workflows import FOLDER
-
-    wanted = tuple(dict.fromkeys(info.head for info in found if info.head))
-    kinds = object_kinds(path, [name for oid in wanted for name in (f"{oid}^{{tree}}", f"{oid}:{FOLDER}")])
-    pairs = zip(kinds[::2], kinds[1::2], strict=False)
-    return {
-        oid: Commit(tree, kind != "missing")
-        for oid, ((tree, is_tree), (_, kind)) in zip(wanted, pairs, strict=False)
-        if is_tree == "tree"
-    }
-
-
-def look(info: WorktreeInfo, *, work_tree: bool = True, known: Callable[[str], Commit | None] = lambda _: None) -> Row:
-    """Look at one worktree. Without ``work_tree`` the files in it are left alone, and unstaged ones are not counted.
-
-    ``known`` may know the commit that it stands on.
+    ``begun`` is a look at the same ones that began already.
     """
+    found = begun or glances(path)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        known = pool.submit(commits, path, [glance.info for glance in found])
+        return tuple(pool.map(lambda glance: _row(glance, known.result), found))
+
+
+def look(info: WorktreeInfo) -> Row:
+    """Look at one worktree without the files in it: unstaged ones are not counted."""
+    return _asked(info, _staged)
+
+
+def _asked(info: WorktreeInfo, read: Callable[[Row], Row]) -> Row:
     row = Row(path=info.path, branch=info.branch, state=BARE, locked=info.locked, detached=info.detached)
     if info.bare:
         return row
     if info.prunable:
         return replace(row, state=GONE, why="its directory is gone: git worktree prune")
     try:
-        return _read(row, known) if work_tree else _staged(row)
+        return read(row)
     except AgentReviewError as error:
         return replace(row, state=UNREADABLE, why=f"{error.message}. {error.fix}")
 
 
-def _read(row: Row, known: Callable[[str], Commit | None]) -> Row:
+def _row(glance: Glance, known: Callable[[], Mapping[str, Commit]]) -> Row:
     from agentreview.room import FILE
 
-    repo = open_repository(row.path)
-    seen = _seen(run(repo, *_STATUS))
-    commit = known(seen.commit)
-    base = commit.tree if commit is not None else base_tree(repo)
-    if seen.branch != "(detached)":  # a branch may be called so: then git's list has told
-        row = replace(row, branch=seen.branch, detached=False)
-    row = replace(row, git_dir=repo.git_dir)
-    row = _charged(replace(row, staged=seen.staged, unstaged=seen.unstaged), repo)
-    if commit is None or commit.workflows or os.path.lexists(f"{repo.git_dir}/{FILE}"):
-        row = replace(row, workflow=workflow_here(repo, base, row.branch))
-    if seen.unmerged:
-        return replace(row, state=UNMERGED)
-    return _known(row, repo, base, staged_tree(repo)) if seen.staged else replace(row, state=NOTHING)
+    def read(row: Row) -> Row:
+        repo = open_repository(row.path)
+        seen = glance.seen(repo)
+        commit = known().get(seen.commit)
+        base = commit.tree if commit is not None else base_tree(repo)
+        if seen.branch != "(detached)":  # a branch may be called so: then git's list has told
+            row = replace(row, branch=seen.branch, detached=False)
+        row = replace(row, git_dir=repo.git_dir)
+        row = _charged(replace(row, staged=seen.staged, unstaged=seen.unstaged), repo)
+        if commit is None or commit.workflows or os.path.lexists(f"{repo.git_dir}/{FILE}"):
+            row = replace(row, workflow=workflow_here(repo, base, row.branch))
+        if seen.unmerged:
+            return replace(row, state=UNMERGED)
+        if not seen.staged:
+            return replace(row, state=NOTHING)
+        if never_judged(repo, base):
+            return replace(row, state=UNREVIEWED)
+        return _known(row, repo, base, staged_tree(repo))
+
+    return _asked(glance.info, read)
 
 
 def _staged(row: Row) -> Row:
@@ -174,34 +147,6 @@ def judged(row: Row, verdict: Verdict, kept: float | None) -> Row:
         verdict=verdict,
         kept=kept,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """What ``git status --branch`` says: the commit ("" before the first), the branch, and how many paths differ."""
-
-    commit: str
-    branch: str  # "(detached)" where there is none
-    staged: int
-    unstaged: int
-    unmerged: int
-
-
-def _seen(porcelain: bytes) -> _Seen:
-    """Read ``git status --porcelain=v2 --branch -z``."""
-    commit = branch = ""
-    staged = unstaged = unmerged = 0
-    for line in porcelain.split(b"\0"):
-        if line.startswith(b"u "):
-            unmerged += 1
-        elif line.startswith((b"1 ", b"2 ")):
-            staged += line[2:3] != b"."
-            unstaged += line[3:4] != b"."
-        elif line.startswith(b"# branch.oid "):
-            commit = text(line[13:]).replace("(initial)", "")
-        elif line.startswith(b"# branch.head "):
-            branch = text(line[14:])
-    return _Seen(commit, branch, staged, unstaged, unmerged)
 
 
 def workflow_here(repo: Repository, tree: str, branch: str | None) -> str:

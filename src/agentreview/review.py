@@ -201,6 +201,16 @@ def known_verdict(repo: Repository, base: str, tree: str) -> tuple[Verdict, floa
     return None if found is None else (found, store.kept_at(base, tree, kept_as))
 
 
+def never_judged(repo: Repository, base: str) -> bool:
+    """Whether no change of this base tree has a verdict here, so that nobody needs to know what the staged tree is."""
+    from agentreview.room import kept_here
+    from agentreview.store import Store
+
+    last = last_verdict(repo)
+    known = Store(repo.store_dir, repo.state_dir).any_of(base, kept_here(repo.git_dir))
+    return not known and (last is None or last.base != base)
+
+
 def _lasts(verdict: Verdict, asked: Asked) -> bool:
     """Whether a verdict is a function of the trees: no reviewer failed, and none was chosen by the branch's name."""
     failed = any(run.agent.startswith(REVIEWER) and run.outcome is not Outcome.COMPLETED for run in verdict.runs)

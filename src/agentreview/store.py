@@ -88,6 +88,11 @@ class Store:
         except OSError:
             return None
 
+    def any_of(self, base: str, version: str) -> bool:
+        """Whether a verdict is kept of any change of this base tree."""
+        names = (path.name for path in _entries(Path(self.store_dir, "verdicts", version)))
+        return any(name.startswith(f"{base}-") for name in names)
+
     def save(self, base: str, tree: str, version: str, decision: str, body: bytes, *, until: str = "") -> str | None:
         """Keep a verdict; returns a one-line warning when that was not possible, None otherwise.
 

@@ -16,6 +16,7 @@ from agentreview.console import colored, is_terminal
 from agentreview.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
+    from agentreview.glance import Glance
     from agentreview.overview import Row
 
 SCHEMA = "agentreview/status/1"
@@ -43,7 +44,10 @@ Nothing is reviewed and no index is locked: `agentreview run --all-worktrees` re
     "--interval", type=click.FloatRange(0.2, 3600), default=2.0, show_default=True, help="Seconds, for --watch."
 )
 @color_option
-def command(*, worktree: str | None, as_json: bool, watch: bool, interval: float, color: str) -> int:
+@click.pass_obj
+def command(
+    begun: Sequence[Glance], *, worktree: str | None, as_json: bool, watch: bool, interval: float, color: str
+) -> int:
     """Show every worktree of the repository: branch, staged and unstaged files, and the verdict of what is staged.
 
     From any worktree, or from the bare repository. A worktree that cannot be read is shown with the reason, and the exit
@@ -55,7 +59,8 @@ def command(*, worktree: str | None, as_json: bool, watch: bool, interval: float
         raise UsageError("--json and --watch exclude each other", fix="Ask for --json as often as you like")
     painted = colored(sys.stdout, color)
     while True:
-        found = rows(worktree)
+        found = rows(worktree, begun)
+        begun = ()
         if as_json:
             emit(
                 json.dumps(

@@ -152,7 +152,7 @@ class Follower:
         info = self._infos.get(path)
         if info is None:
             return
-        row = await asyncio.to_thread(look, info, work_tree=False)
+        row = await asyncio.to_thread(look, info)
         if row.state == UNREADABLE and not Path(path).is_dir():
             self._soon("", self.settle)  # it is being removed
             return
