@@ -19,6 +19,7 @@ from agentreview.git import open_repository
 from agentreview.install import install, uninstall
 from agentreview.snapshot import index_snapshot
 from commandline import COMMAND, one_line
+from conftest import git_version
 from standin import make_standin
 from test_git import HOSTILE, NAMES
 from test_hooks import LEFT, REVIEWED, Gated
@@ -136,6 +137,15 @@ def merge_that_is_unverified_and_evil(gated: Gated) -> None:
     assert gated.try_git("commit", "-q", "--no-verify", "-m", "merge")[0] == 0
 
 
+def history_fixed_up(gated: Gated) -> None:
+    if git_version() < (2, 55):
+        pytest.skip("this git is older than 2.55 and has no `git history fixup`")
+    gated.stage({"m.py": "m\n"})
+    gated.commit()
+    gated.stage({"evil.py": "BAD\n"})
+    gated.git("history", "fixup", "HEAD")
+
+
 @pytest.mark.parametrize(
     "way",
     [
@@ -148,6 +158,7 @@ def merge_that_is_unverified_and_evil(gated: Gated) -> None:
         pick,
         revert_of_a_fix,
         merge_that_is_unverified_and_evil,
+        history_fixed_up,
     ],
 )
 def test_what_no_hook_refuses_is_refused_when_it_is_pushed(gated: Gated, remote: str, way: Any) -> None:

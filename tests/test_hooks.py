@@ -291,10 +291,17 @@ def test_the_first_commit_of_all_is_reviewed(repo: Any, tmp_path: Path, monkeypa
     assert gated.commit() == (0, "")
 
 
-def test_sha256_repositories_work(make_repo: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    repo = make_repo("sha256", "--object-format=sha256")
+@pytest.mark.parametrize("options", [("--object-format=sha256",), ("--ref-format=reftable",)])
+def test_repositories_of_other_formats_work(
+    make_repo: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
+    repo = make_repo("other", *options)
     repo.commit({"a.py": "1\n"})
     gated = Gated(repo, tmp_path, monkeypatch)
+    gated.stage({"a.py": "BAD\n"})
+    assert gated.commit()[0] == 1
+    assert REFUSED in gated.commit("--no-verify")[1]
+    gated.runs()
     gated.stage({"a.py": "good\n"})
     assert gated.commit() == (0, "")
     gated.undo()

@@ -124,7 +124,8 @@ def test_only_caches_are_touched(gated: Gated) -> None:
     assert everything_below(store_dir) == {str(store_dir / name): data for name, data in kept.items()}
 
 
-def test_what_killed_processes_and_vanished_worktrees_left_goes(gated: Gated, tmp_path: Path) -> None:
+@pytest.mark.parametrize("relative", [False, True])
+def test_what_killed_processes_and_vanished_worktrees_left_goes(gated: Gated, tmp_path: Path, relative: bool) -> None:
     for name in ("here", "gone", "locked"):
         gated.git("worktree", "add", "-q", str(tmp_path / name))
         state = gated.path / ".git/worktrees" / name / "agentreview"
@@ -132,6 +133,9 @@ def test_what_killed_processes_and_vanished_worktrees_left_goes(gated: Gated, tm
         for file in ("judged", "index.1"):
             (state / file).write_bytes(b"x")
     gated.git("worktree", "lock", str(tmp_path / "locked"))
+    for name in ("here", "gone", "locked") if relative else ():  # as git 2.48 writes it: worktree.useRelativePaths
+        link = gated.path / ".git/worktrees" / name / "gitdir"
+        link.write_text(f"{os.path.relpath(tmp_path / name / '.git', link.parent)}\n")
     for name in ("gone", "locked"):
         subprocess.run(["rm", "-rf", str(tmp_path / name)], check=True)
     own = gated.path / ".git/agentreview"

@@ -285,12 +285,19 @@ def test_what_was_pruned_stays_away_from_both_sides(clones: tuple[Any, Any, Any]
     assert old not in ids(here(two))
 
 
-def test_sha256_repositories_work(make_repo: Any) -> None:
-    repo = make_repo("sha256", "--object-format=sha256")
+@pytest.mark.parametrize("options", [("--object-format=sha256",), ("--ref-format=reftable",)])
+def test_repositories_of_other_formats_work(make_repo: Any, options: tuple[str, ...]) -> None:
+    repo, other = make_repo("other", *options), make_repo("bare.git", "--bare", *options)
     place = here(repo)
     name = add(place, "a.py")
     assert publish(place) == 1
-    assert on_ref(repo) == {name}
+    repo.git("remote", "add", "origin", str(other.path))
+    ledger.push(place, "origin")
+    assert on_ref(repo) == on_ref(other) == {name}
+    assert ledger.fetch(place, "origin") == (0, 0)
+    more = add(place, "b.py")
+    assert publish(place) == 1
+    assert on_ref(repo) == {name, more}
 
 
 # -- what they say about commits

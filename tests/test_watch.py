@@ -296,6 +296,19 @@ def test_a_worktree_whose_directory_is_deleted_is_gone_and_a_switch_of_branch_is
     running.wait("one (agent/other)", "gone", "git worktree prune", after=at)
 
 
+def test_a_repository_that_keeps_its_refs_in_a_reftable_is_followed_too(make_repo, watch, tmp_path):
+    repo = make_repo("tables", "--ref-format=reftable")
+    repo.commit({"README.md": "a clinic\n"})
+    repo.commit({"note.md": "more\n"})
+    repo.git("worktree", "add", "-q", "-b", "one", str(tmp_path / "one"))
+    running = watch(repo.path, "--plain")
+    at = running.wait("one (one)", "nothing staged")
+    subprocess.run(["git", "switch", "-qc", "other"], cwd=tmp_path / "one", check=True)
+    at = running.wait("one (other)", "nothing staged", after=at)
+    repo.git("reset", "-q", "--soft", "HEAD^")
+    running.wait(". (main)", "passed", after=at)
+
+
 def test_hostile_names_stay_inside_their_line(team, watch):
     name = "x\x1b]0;owned\x07\nPASSED [bold]"
     running = watch(team.path, "--plain")

@@ -144,7 +144,8 @@ def _vanished(place: Path) -> bool:
         named = (place / "gitdir").read_bytes().rstrip(b"\n")
     except OSError:
         return False
-    return bool(named) and not (place / "locked").exists() and not os.path.lexists(os.fsdecode(named))
+    link = place / os.fsdecode(named)  # relative ones start here (git 2.48)
+    return bool(named) and not (place / "locked").exists() and not os.path.lexists(link)
 
 
 def _flat(folder: Path, kind: str) -> list[_File]:

@@ -116,8 +116,7 @@ class Follower:
             folder, _, name = path.rpartition("/")
             if name in _NOISE:
                 continue
-            if folder.endswith("/logs"):
-                folder = folder.removesuffix("/logs")
+            folder = folder.removesuffix("/logs").removesuffix("/reftable")
             owner = owners.get(folder)
             lists = folder == f"{self.common}/worktrees" or name in ("worktrees", "locked", "gitdir", ".git", "logs")
             if owner is not None:
@@ -255,7 +254,8 @@ def _followed(common: str) -> set[str]:
     """Git's directories in which an index, a HEAD or a worktree changes: few, and none that holds objects or many refs."""
     admin = f"{common}/worktrees"
     own = [common, *(f"{admin}/{name}" for name in (os.listdir(admin) if Path(admin).is_dir() else ()))]  # noqa: PTH208
-    return {folder for folder in (*own, *(f"{one}/logs" for one in own), admin) if Path(folder).is_dir()}
+    heads = [f"{one}/{kind}" for one in own for kind in ("logs", "reftable")]  # a reftable has every HEAD and its log
+    return {folder for folder in (*own, *heads, admin) if Path(folder).is_dir()}
 
 
 def _heard(path: str) -> bool:
