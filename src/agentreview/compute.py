@@ -47,6 +47,7 @@ Progress = Callable[[int, int], None]
 Told = Callable[[str, str], None]  # (kind, text) of what model reviewers do: see agentreview.reviewers.run
 Known = Callable[[], Sequence[Finding]]
 WHOLE = "the project's facts as a whole"
+UNREAD_EDIT = "with it policies find something new in the file, or cannot read it"
 EDITS = 8  # of the findings of one change, for how many an edit is looked for
 ELSEWHERE = "left to another shard"  # why an agent was not asked here
 _NO_TERMS = waivers.Terms(today="")  # nothing read from a file, so nothing expires
@@ -190,7 +191,7 @@ def review_snapshot(
     settled = order(
         f if f.fingerprint in sure else settle(f, engine.guard if f.rule in guards else config) for f in waived
     )
-    settled = _with_edits(settled, snapshot, engine)
+    settled, dropped = _with_edits(settled, snapshot, engine)
     failed = [f"{path}: {reason}" for path, reason in (*reviewed.failed, *unanchored)]
     runs = []
     ids_known = sorted((*(p.id for p in whole.policies), *(name for name, _ in loaded.unchecked)))
@@ -225,7 +226,7 @@ def review_snapshot(
     used = {f.rule for f in settled}
     return Verdict(
         decision=decide(settled, runs), base=snapshot.base, tree=snapshot.tree, findings=settled, runs=tuple(runs), skipped=_described(reviewed.skipped),
-        rules=tuple(rules[r] for r in sorted(used & rules.keys())), notes=(*loaded.notes, *(read.notes if read is not None else ()), *applied.notes, *_unsettled((f for f in settled if f.rule not in guards), config, catalogue), *_elsewhere(len(claims) - len(shown))), files=reviewed.files,
+        rules=tuple(rules[r] for r in sorted(used & rules.keys())), notes=(*loaded.notes, *(read.notes if read is not None else ()), *dropped, *applied.notes, *_unsettled((f for f in settled if f.rule not in guards), config, catalogue), *_elsewhere(len(claims) - len(shown))), files=reviewed.files,
         until=applied.until, configuration=config.digest, configured_in=config.path or "",
         worktree=snapshot.worktree, branch=snapshot.branch, source=snapshot.source, seconds=round(time.perf_counter() - started, 3),
     )  # fmt: skip
@@ -260,20 +261,32 @@ def _asked(
     )  # fmt: skip
 
 
-def _with_edits(findings: tuple[Finding, ...], snapshot: Snapshot, engine: Engine) -> tuple[Finding, ...]:
-    """Propose edits for what blocks, as far as there are few: whoever is refused reads on anyway."""
+def _with_edits(
+    findings: tuple[Finding, ...], snapshot: Snapshot, engine: Engine
+) -> tuple[tuple[Finding, ...], tuple[str, ...]]:
+    """Propose edits for what blocks, as far as there are few: whoever is refused reads on anyway.
+
+    Those that reviewers propose are reviewed as well; a note says which of them are not offered, and why.
+    """
     by_path = {change.path: change for change in snapshot.changes}
-    wanted = [
+    by_rule = [
         f for f in findings if f.status is Status.BLOCKING and f.path in by_path and f.agent.startswith("policy:")
     ]
-    if not wanted:
-        return findings
+    by_model = [f for f in findings if f.edit is not None and f.path in by_path]
+    if not by_rule and not by_model:
+        return findings, ()
     from agentreview.fixes.proposing import propose_in_workers
 
-    wanted = wanted[:EDITS]
+    wanted = [*by_rule[:EDITS], *by_model[:EDITS]]
     found = propose_in_workers([(f, by_path[f.path]) for f in wanted], engine)
-    edits = {f.fingerprint: edit for f, edit in zip(wanted, found, strict=True) if edit is not None}
-    return tuple(replace(f, edit=edits[f.fingerprint]) if f.fingerprint in edits else f for f in findings)
+    edits = {f.fingerprint: edit for f, edit in zip(wanted, found, strict=True)}
+    notes = tuple(
+        f"{f.agent}: its edit for {f.rule} in {f.path} is not offered: "
+        f"{UNREAD_EDIT if f.fingerprint in edits else f'policies read only {EDITS} of them'}"
+        for f in by_model
+        if edits.get(f.fingerprint) is None
+    )
+    return tuple(replace(f, edit=edits.get(f.fingerprint)) for f in findings), notes
 
 
 def _landed(data: bytes | None) -> waiverfile.Waivers:

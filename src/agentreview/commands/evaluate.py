@@ -35,6 +35,7 @@ _RATES = (
     ("flips", "cases that flip between runs"),
     ("over_refuted", "right claims refuted"),
     ("anchored", "claims with a proved line"),
+    ("edits", "claims with an edit"),
 )
 
 

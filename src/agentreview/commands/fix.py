@@ -27,7 +27,9 @@ Examples:
   agentreview fix b2:94dcf40b --apply    make it, stage it, and review again
 
 An edit is known where it is mechanical: a control put back, an id in the place of a person's data, a switch on again, a
-value as a parameter. It was reviewed before it is shown: the finding is gone after it, and no other came.""",
+value as a parameter. It was reviewed before it is shown: the finding is gone after it, and no other came.
+One that a model reviewer proposes is marked as that reviewer's. Policies find nothing new with it; whether it clears the
+reviewer's finding, the reviewer says when it reads again.""",
 )
 @click.argument("name", metavar="FINDING")
 @click.option("--apply", "wanted", is_flag=True, help="Change the file, stage it, and review what is staged.")
@@ -63,7 +65,8 @@ def command(*, name: str, wanted: bool, worktree: str | None, color: str) -> int
 
 def _applied(repo: Repository, verdict: Verdict, finding: Finding, edit: Edit, reviewed: bytes) -> int:
     from agentreview.fixing import apply
-    from agentreview.reporters.summary import EXIT_CODES, decision_line
+    from agentreview.model import Asked
+    from agentreview.reporters.summary import EXIT_CODES, advice, decision_line, unfinished
     from agentreview.reporters.text import escape
     from agentreview.review import judge_index
 
@@ -74,11 +77,13 @@ def _applied(repo: Repository, verdict: Verdict, finding: Finding, edit: Edit, r
             f"{done.path} has other changes that are not staged, so it was changed and not staged",
             fix=f"Stage what belongs to it, then review: git add -p {done.path}",
         )
-    again = judge_index(repo)
+    again = judge_index(repo, asked=Asked(surface="run"))
     left = [one for one in again.findings if one.fingerprint == finding.fingerprint]
     new = {one.fingerprint for one in again.findings} - {one.fingerprint for one in verdict.findings}
     more = f"; {len(new)} other came of it" if new else ""
     emit(f"{finding.rule} is {'still there' if left else 'gone'}{more}\n{escape(decision_line(again))}\n")
+    for run in unfinished(again):
+        say(f"{run.agent} did not finish: {run.reason or 'no reason given'}; {advice(run)}")
     return int(EXIT_CODES[again.decision])
 
 

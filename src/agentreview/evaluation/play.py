@@ -201,6 +201,7 @@ def _shot(finding: Finding) -> Shot:
         blocking=finding.status is Status.BLOCKING,
         refuted=how == "cleared",
         anchored=not finding.message.startswith(_UNANCHORED),
+        edit=finding.edit is not None,
     )
 
 

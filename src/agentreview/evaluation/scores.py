@@ -20,7 +20,7 @@ NEAR = 10  # lines
 class Shot:
     """A finding as far as scoring needs it. ``refuted``: a first reader claimed it, a second one showed it wrong.
 
-    ``anchored`` is false for a claim whose line could not be proved.
+    ``anchored`` is false for a claim whose line could not be proved; ``edit``: it came with an edit whose lines were.
     """
 
     rule: str
@@ -33,6 +33,7 @@ class Shot:
     blocking: bool = False
     refuted: bool = False
     anchored: bool = True
+    edit: bool = False
 
     @property
     def by_model(self) -> bool:
@@ -76,7 +77,7 @@ class Scores:
     - ``noise``: harmless changes that are blocked; ``noise_shown``: that get as much as advice.
     - ``flips``: cases, of those finished more than once, whose blocking findings were not the same every time.
     - ``over_refuted``: right claims, of those put to a second reader or blocking, that it took for wrong.
-    - ``anchored``: claims of models whose line was proved.
+    - ``anchored``: claims of models whose line was proved; ``edits``: those with an edit whose lines were.
     """
 
     cases: int
@@ -90,6 +91,7 @@ class Scores:
     flips: Rate
     over_refuted: Rate
     anchored: Rate
+    edits: Rate
     requests: int
     tokens: int
     dollars: float
@@ -152,6 +154,7 @@ def score(cases: Sequence[Case], played: Sequence[Played]) -> Scores:
                 add("noise_shown", 1, any(shot.anchored for shot in standing))
             claims = [shot for shot in shots if shot.by_model]
             add("anchored", len(claims), sum(shot.anchored for shot in claims))
+            add("edits", len(claims), sum(shot.edit for shot in claims))
             judged = [s for s in claims if any(names(s, d) for d in case.defects) and (s.refuted or s.blocking)]
             add("over_refuted", len(judged), sum(shot.refuted for shot in judged))
             outcomes.append(frozenset(shot.identity for shot in blocking))
@@ -172,6 +175,7 @@ def score(cases: Sequence[Case], played: Sequence[Played]) -> Scores:
         flips=rates.get("flips", nothing),
         over_refuted=rates.get("over_refuted", nothing),
         anchored=rates.get("anchored", nothing),
+        edits=rates.get("edits", nothing),
         requests=sum(one.requests for one in played),
         tokens=sum(one.tokens for one in played),
         dollars=sum(one.dollars for one in played),

@@ -1,11 +1,12 @@
 """An edit for a finding: every candidate is reviewed, and the first is proposed that takes the finding away and brings none.
 
-Candidates are made by rule. Whether one is right is not theirs to say: the edited file is read by all policies, like any
-change, and has to parse.
+Candidates are made by rule, or come with what a model reviewer claims. Whether one is right is not theirs to say: the edited
+file is read by all policies, like any change, and has to parse.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
@@ -15,7 +16,7 @@ from agentreview.fixes.identifying import identified
 from agentreview.fixes.parametrising import parametrised
 from agentreview.fixes.restoring import restored
 from agentreview.fixes.rewriting import rewritten
-from agentreview.model import Edit, FileChange, Finding
+from agentreview.model import REVIEWER, Edit, FileChange, Finding
 from agentreview.policies.compare import Engine
 from agentreview.policies.run import alone
 from agentreview.policies.secrets import mask
@@ -32,10 +33,20 @@ _SHOWN = ("hipaa.phi-in-logs", "hipaa.phi-in-errors")
 _SQL = ("injection.sql", "tenancy.raw-sql")
 
 
+_DOORS = frozenset(
+    "opening exec eval fetch send file-path store-file open-redirect audit-off scope-off csrf-off cors-open cors-all unescaped markup insecure"
+    " dump overshare client-store delete drop drop-constraint loosen-column expire cascade".split()
+)
+_WALLS = frozenset("authn object-check membership scope audit validate deny redact token-check sanitize".split())
+
+
 def propose(finding: Finding, change: FileChange, engine: Engine, had: set[str] | None = None) -> Edit | None:
     """Return an edit of the file after which the finding is gone, or None. ``had``: what the file claims, where known."""
     if change.after is None or finding.path != change.path or not _readable(change):
         return None
+    if finding.agent.startswith(REVIEWER):
+        had = had if had is not None else _claimed(change, engine)
+        return finding.edit if had is not None and _harmless(finding.edit, change, engine, had) else None
     for edit in islice(_candidates(finding, change, engine), TRIED):
         after = applied(edit, change.after)
         if after is None or after == change.after or _tells(edit):
@@ -47,6 +58,31 @@ def propose(finding: Finding, change: FileChange, engine: Engine, had: set[str] 
         if has is not None and finding.fingerprint not in has and has <= had:
             return edit
     return None
+
+
+def _harmless(edit: Edit | None, change: FileChange, engine: Engine, had: set[str]) -> bool:
+    """Whether a file that policies can read, and that parses, is no worse with an edit nobody made by rule.
+
+    What its reviewer claims, no policy can judge: that has to be read again. But it opens no door, and takes no control away.
+    """
+    after = applied(edit, change.after) if edit is not None and change.after is not None else None
+    if edit is None or after is None or after == change.after or edit.path != change.path or _tells(edit):
+        return False
+    has = _claimed(changed(change, after), engine)
+    was, now = (_concepts(change.path, data, engine) for data in (change.after or b"", after))
+    if has is None or was is None or now is None:
+        return False
+    return has <= had and all(now[one] <= was[one] for one in _DOORS) and all(now[one] >= was[one] for one in _WALLS)
+
+
+def _concepts(path: str, data: bytes, engine: Engine) -> Counter[str] | None:
+    """Count what a file does, by concept; None where it cannot be read."""
+    if not language_of(path, data):
+        return Counter()
+    analysis = engine.analyse(path, data)
+    if not isinstance(analysis, Analysis):
+        return None
+    return Counter(fact.concept for own in analysis.units.values() for fact in own.facts)
 
 
 def propose_in_workers(findings: Sequence[tuple[Finding, FileChange]], engine: Engine) -> list[Edit | None]:

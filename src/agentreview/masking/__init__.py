@@ -21,6 +21,7 @@ KEY_BYTES = 32
 _PIECE, _OVERLAP = 4_000, 400  # characters of a line looked at together: padding must not hide anything
 _LONGEST = 20_000  # a longer line is for no reader: from there on it is one value
 _PLACEHOLDER = lazy(r"MASKED_[A-Z]+_[0-9a-f]{8,32}")
+_ANY = lazy(r"MASKED_\w*")
 _REST = lazy(r"MASKED_REST_[0-9a-f]{8,32}$")
 _PEM = lazy(r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----(.*?)(?:-----END|\Z)", 16)  # re.DOTALL
 _KEY_LINE = lazy(r"[A-Za-z0-9+/=]{8,}")
@@ -101,6 +102,11 @@ def mask(text: str, table: Table) -> str:
 def unmask(text: str, table: Table) -> str:
     """Put the values back."""
     return _PLACEHOLDER.sub(lambda match: table.value(match[0]), text) if "MASKED_" in text else text
+
+
+def placeholders(text: str) -> list[str]:
+    """Return the placeholders in a text, also such as no table made."""
+    return _ANY.findall(text)
 
 
 def visible(text: str) -> str:

@@ -23,8 +23,13 @@ def _one_line(value: object) -> object:
     return escape(" ".join(value.split())) if isinstance(value, str) else value
 
 
+def _code_line(value: object) -> object:
+    return "\t".join(map(escape, value.split("\t"))) if isinstance(value, str) else value
+
+
 Text = Annotated[str, BeforeValidator(_escaped)]
 Prose = Annotated[str, BeforeValidator(_one_line)]
+CodeLine = Annotated[str, BeforeValidator(_code_line)]
 Severity = Literal["low", "medium", "high", "critical"]
 Decision = Literal["pass", "block", "incomplete", "nothing_staged", "not_reviewed"]
 SHOWN = (Status.BLOCKING, Status.ADVISORY, Status.WAIVED)  # what was there before is counted only
@@ -88,6 +93,23 @@ class Place(BaseModel):
     quote: Text
 
 
+class Lines(BaseModel):
+    """Lines ``start`` to ``end`` of the staged file become ``lines``; ``end`` before ``start`` inserts before that line."""
+
+    start: int
+    end: int
+    lines: list[CodeLine]
+
+
+class EditAnswer(BaseModel):
+    """An edit after which policies find nothing new. ``by`` says whose it is: read one of a ``reviewer:`` before you make it."""
+
+    by: Text
+    note: Prose
+    changes: list[Lines]
+    command: Text
+
+
 class FindingAnswer(BaseModel):
     """One finding. ``removed``: the code is as it was before the change, which took it away."""
 
@@ -109,6 +131,7 @@ class FindingAnswer(BaseModel):
     citations: Text
     code: list[Line]
     evidence: list[Place]
+    edit: EditAnswer | None = None
 
 
 class NotReviewed(BaseModel):
@@ -205,6 +228,15 @@ def reviewed(verdict: Verdict, chosen: Iterable[Finding] | None = None) -> Revie
     )
 
 
+def _edit(finding: Finding, name: str) -> EditAnswer | None:
+    if finding.edit is None:
+        return None
+    changes = [Lines(start=one.start, end=one.end, lines=list(one.lines)) for one in finding.edit.replacements]
+    return EditAnswer(
+        by=finding.agent, note=finding.edit.note, changes=changes, command=f"agentreview fix {name} --apply"
+    )
+
+
 def _finding(finding: Finding, name: str) -> FindingAnswer:
     frame = finding.frame or tuple(enumerate(finding.excerpt.split("\n"), finding.start_line))
     told: dict[str, Any] = {
@@ -228,4 +260,5 @@ def _finding(finding: Finding, name: str) -> FindingAnswer:
             for number, text in frame
         ],
         evidence=[Place(path=at.path, line=at.line, shows=at.shows, quote=at.quote) for at in finding.evidence],
+        edit=_edit(finding, name),
     )

@@ -24,6 +24,7 @@ _HOOK_FILES = lazy(
 )
 _OWNERS = lazy(r"(?:^|/)CODEOWNERS$")
 _GATE_PATHS = lazy(r"agentreview|\.agents/|\.pre-commit|lefthook|\.husky")
+_OURS = ("agentreview.toml", "pyproject.toml", "agents.md", "claude.md", "setup.cfg", "conftest.py", "sitecustomize.py")
 _SCRIPTS = lazy(
     r"\.(?:sh|bash|zsh|py|js|mjs|cjs|ts|rb|ya?ml|toml|json|mk|ps1)$|(?:^|/)(?:Makefile|justfile|Dockerfile|Jenkinsfile)$|^\.husky/"
 )
@@ -41,6 +42,13 @@ _AROUND = (
     (lazy(r"\bagentreview\b[^\n#|]{0,200}(?:\|\|\s*(?:true|:|exit 0|echo)|;\s*(?:true|exit 0)\b)"), "ignores the verdict (agentreview … || true)"),
     (lazy(r"\bAGENTREVIEW_BYPASS\s*[=:]"), "sets the bypass variable"),
 )  # fmt: skip
+
+
+def is_gate_file(path: str) -> bool:
+    """Whether a file may be part of what checks commits, here or in CI, or tells agents what to do: by its name, widely."""
+    hidden = any(part.startswith(".") for part in path.split("/"))
+    named = path.rpartition("/")[2].lower() in _OURS or path.startswith("hooks/")
+    return hidden or named or bool(_HOOK_FILES.search(path) or _OWNERS.search(path) or _GATE_PATHS.search(path))
 
 
 def scan(policy: Policy, check: Check, change: FileChange, known_policies: Collection[str]) -> list[Claim]:

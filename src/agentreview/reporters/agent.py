@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agentreview.model import Decision, Finding, Verdict
+from agentreview.model import REVIEWER, Decision, Finding, Verdict
 from agentreview.reporters.summary import (
     advice,
     bucket,
@@ -89,7 +89,10 @@ def _block(finding: Finding, label: str, handle: str) -> Iterator[str]:
     if finding.fix:
         yield f"  do: {_one_line(finding.fix)}"
     if finding.edit is not None:
-        yield f"  or run: agentreview fix {handle} --apply ({_one_line(finding.edit.note)})"
+        run = f"agentreview fix {handle}"
+        by_model = finding.agent.startswith(REVIEWER)
+        told = f"look at: {run}, and make it with --apply" if by_model else f"run: {run} --apply"
+        yield f"  or {told} ({_one_line(finding.edit.note)})"
     for item in finding.evidence:
         yield f"  see: {quoted(item.path)}:{item.line} {_one_line(item.shows)}{f' | {item.quote.strip()[:WIDEST]}' if item.quote else ''}"
     for need in questions(finding):

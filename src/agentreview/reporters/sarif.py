@@ -11,7 +11,19 @@ import json
 from typing import Any
 from urllib.parse import quote
 
-from agentreview.model import Decision, Evidence, Finding, Origin, Outcome, Rule, Severity, Status, Verdict
+from agentreview.model import (
+    Decision,
+    Edit,
+    Evidence,
+    Finding,
+    Origin,
+    Outcome,
+    Replacement,
+    Rule,
+    Severity,
+    Status,
+    Verdict,
+)
 from agentreview.reporters.summary import (
     EXIT_CODES,
     about_facts,
@@ -142,9 +154,28 @@ def _result(finding: Finding, rule_index: int) -> Json:
             "needs": [_prose(need) for need in finding.needs],
         },
     }
+    if finding.edit is not None:
+        result["fixes"] = [_fix(finding.edit)]
     if finding.evidence:
         result["relatedLocations"] = [_related(item) for item in finding.evidence]
     return result
+
+
+def _fix(edit: Edit) -> Json:
+    changed = {
+        "artifactLocation": {"uri": _uri(edit.path), "uriBaseId": BASE_ID},
+        "replacements": [_replacement(one) for one in edit.replacements],
+    }
+    return {"description": {"text": _prose(edit.note)}, "artifactChanges": [changed]}
+
+
+def _replacement(one: Replacement) -> Json:
+    """Whole lines: a region without columns ends before the line's end (3.30.8), one that ends in column 1 takes it along."""
+    text = _encodable("\n".join(one.lines))
+    if one.lines and one.start <= one.end:
+        return {"deletedRegion": {"startLine": one.start, "endLine": one.end}, "insertedContent": {"text": text}}
+    region = {"startLine": one.start, "startColumn": 1, "endLine": one.end + 1, "endColumn": 1}
+    return {"deletedRegion": region, **({"insertedContent": {"text": f"{text}\n"}} if one.lines else {})}
 
 
 def _suppressions(finding: Finding) -> list[Json]:

@@ -189,7 +189,8 @@ def _full(finding: Finding, handle: str, paint: Paint, width: int, *, again: boo
     for need in questions(finding):
         yield from _field("to settle it", need, paint, width)
     if finding.edit is not None:
-        yield f"    {paint('edit:', 'cyan')} agentreview fix {name} --apply   ({escape(finding.edit.note)})"
+        apply = "" if finding.agent.startswith(REVIEWER) else " --apply"
+        yield f"    {paint('edit:', 'cyan')} agentreview fix {name}{apply}   ({escape(finding.edit.note)})"
     yield f"    {paint('explain:', 'cyan')} agentreview explain {name}"
     yield f"    {paint('waive:', 'cyan')} {_how_to_waive(finding, name)}"
 

@@ -83,6 +83,11 @@ def addressed(changes: Iterable[FileChange], config: Config) -> list[Finding]:
     return out
 
 
+def speaks(text: str) -> bool:
+    """Whether one line speaks to a reviewer."""
+    return bool(_SAYS.search(_plain(text).strip()))
+
+
 def _said(change: FileChange) -> Iterator[tuple[int, str, str]]:
     """Line, its text, and what is said there: in added lines, and in the name of a new file."""
     if change.after is None or change.opaque is not None:
@@ -93,7 +98,7 @@ def _said(change: FileChange) -> Iterator[tuple[int, str, str]]:
     for number in sorted({n for hunk in change.hunks for n in hunk.added}):
         line = lines[number - 1] if number <= len(lines) else ""
         for piece in (line[:_LINE], line[-_LINE:] if len(line) > _LINE else ""):
-            if piece and _SAYS.search(_plain(piece).strip()):
+            if piece and speaks(piece):
                 yield number, line.strip(), piece
                 break
 

@@ -8,7 +8,9 @@ from typing import Any
 
 from agentreview.lazyre import lazy
 from agentreview.records import dataclass
+from agentreview.reviewers import proposed
 from agentreview.reviewers.packets import Packet
+from agentreview.reviewers.proposed import Proposal
 from agentreview.reviewers.shown import Place, Shown, prove
 
 MAX_TEXT = 1200  # characters of anything a model says
@@ -19,12 +21,12 @@ _SIDE: dict[str, Any] = {"type": "string", "enum": ["after", "before"]}
 _CITED: dict[str, Any] = {"path": _TEXT, "side": _SIDE, "line": {"type": "integer"}, "hash": _TEXT, "quote": _TEXT}
 
 
-def _object(**properties: Any) -> dict[str, Any]:
+def _object(*, optional: Mapping[str, Any] | None = None, **properties: Any) -> dict[str, Any]:
     return {
         "type": "object",
         "additionalProperties": False,
         "required": list(properties),
-        "properties": properties,
+        "properties": {**properties, **(optional or {})},
     }
 
 
@@ -38,6 +40,7 @@ REVIEW_SCHEMA = _object(
         _object(
             unit=_TEXT, rule=_TEXT, **_CITED, message=_TEXT, who=_TEXT, request=_TEXT, consequence=_TEXT, looked_for=_list(_TEXT),
             introduced={"type": "boolean"}, evidence=_list(_object(**_CITED, shows=_TEXT)), fix=_TEXT,
+            optional={"edit": proposed.SCHEMA},
         )
     ),
     suspects=_list(
@@ -67,7 +70,10 @@ class Cited:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A claim of a reviewer about one unit. ``place`` is None when it could not be proved; ``why_not`` says why."""
+    """A claim of a reviewer about one unit. ``place`` is None when it could not be proved; ``why_not`` says why.
+
+    ``no_edit`` says why the edit that came with it is none.
+    """
 
     unit: str
     rule: str
@@ -79,6 +85,8 @@ class Said:
     place: Place | None = None
     why_not: str = ""
     evidence: tuple[Cited, ...] = ()
+    edit: Proposal | None = None
+    no_edit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +156,7 @@ def _candidates(text: str) -> Iterator[str]:
 
 
 def mistakes(value: Any, schema: Mapping[str, Any], where: str = "answer") -> Iterator[str]:
-    """Say what in a value is not as the schema says. Unknown keys are no mistake: they are not read."""
+    """Say what in a value is not as the schema says. Unknown keys are no mistake: they are not read; nor is what is optional."""
     kinds: Mapping[str, Any] = {"object": dict, "array": list, "string": str, "boolean": bool, "integer": int}
     wanted = schema["type"]
     if not isinstance(value, kinds[wanted]) or (wanted == "integer" and isinstance(value, bool)):
@@ -210,6 +218,7 @@ def _claim(raw: Mapping[str, Any], packet: Packet, shown: Shown) -> Said:
         proved = prove(shown, item, item["side"])
         if isinstance(proved, Place):
             evidence.append(Cited(proved, _text(item["shows"], shown)))
+    edit, no_edit = proposed.proposal(raw, packet, shown) if place is not None else (None, "")
     who, request, consequence = scenario
     return Said(
         unit=packet.id,
@@ -222,6 +231,8 @@ def _claim(raw: Mapping[str, Any], packet: Packet, shown: Shown) -> Said:
         place=place,
         why_not=why_not,
         evidence=tuple(evidence),
+        edit=edit,
+        no_edit=no_edit,
     )
 
 

@@ -11,6 +11,7 @@ from agentreview.reviewers.answers import Said, Settled
 from agentreview.reviewers.convergence import Known
 from agentreview.reviewers.packets import Packet
 from agentreview.reviewers.profiles import Profile
+from agentreview.reviewers.proposed import edit_of
 
 NEEDS = "context that was not shown"
 Reviewed = tuple[Profile, Packet, Known]
@@ -45,7 +46,10 @@ def _settle(finding: Finding, said: Sequence[tuple[Profile, Settled]]) -> Findin
 
 
 def claimed(
-    reviewed: Sequence[Reviewed], rules: Mapping[str, Rule], blocks: Callable[[Profile, Rule], bool]
+    reviewed: Sequence[Reviewed],
+    rules: Mapping[str, Rule],
+    blocks: Callable[[Profile, Rule], bool],
+    unmask: Callable[[str], str],
 ) -> tuple[list[Finding], list[str], list[Finding]]:
     """Return the reviewers' own findings, each rule of a unit once, notes about claims that were refuted, and those."""
     out: dict[str, Finding] = {}
@@ -66,10 +70,23 @@ def claimed(
             found = _finding(one, packet, said, verdict, reason, rule, seen[said.rule], would=blocks(one, rule))
             if found is None:
                 continue
+            found, no_edit = _with_edit(found, one, packet, said, unmask)
+            if no_edit:
+                notes.append(f"{one.agent}: its edit for {said.rule} in {packet.piece.path} is not offered: {no_edit}")
             first = out.get(found.fingerprint)
             if first is None or (first.confidence is not Confidence.HIGH and found.confidence is Confidence.HIGH):
                 out[found.fingerprint] = found
     return list(out.values()), notes, dismissed
+
+
+def _with_edit(
+    found: Finding, one: Profile, packet: Packet, said: Said, unmask: Callable[[str], str]
+) -> tuple[Finding, str]:
+    """The finding with the edit that its reviewer proposes; the second value says why it has none where one was proposed."""
+    if said.edit is None or found.path != said.edit.path:
+        return found, said.no_edit
+    edit = edit_of(said.edit, packet.piece, unmask, one.agent)
+    return (replace(found, edit=edit), "") if edit is not None else (found, "it cannot be put together any more")
 
 
 def _finding(

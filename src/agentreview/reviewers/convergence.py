@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from agentreview.canonical import canonical_json, digest
 from agentreview.records import dataclass
-from agentreview.reviewers import again
+from agentreview.reviewers import again, proposed
 from agentreview.reviewers.again import Earlier, Quoted, Sight
 from agentreview.reviewers.answers import Cited, Said, Settled
 from agentreview.reviewers.shown import Place, Shown
@@ -127,6 +127,7 @@ def _claim(said: Said) -> dict[str, Any]:
         "rule": said.rule, "message": said.message, "scenario": said.scenario, "fix": said.fix, "looked_for": list(said.looked_for),
         "introduced": said.introduced, "place": _place(said.place), "why_not": said.why_not,
         "evidence": [[_place(one.place), one.said] for one in said.evidence],
+        "edit": proposed.encoded(said.edit), "no_edit": said.no_edit,
     }  # fmt: skip
 
 
@@ -141,11 +142,13 @@ def _decoded(raw: Any, unit: str, shown: Shown) -> Known | None:
         evidence = [(_found(where, shown)[0], text) for where, text in fields["evidence"]]
         if lost:
             return None
+        moved = place.line - int(fields["place"][2]) if place is not None and place.side == "after" else 0
         claims.append((
             Said(
                 unit=unit, rule=fields["rule"], message=fields["message"], scenario=fields["scenario"], fix=fields["fix"],
                 looked_for=tuple(fields["looked_for"]), introduced=fields["introduced"] is True, place=place, why_not=fields["why_not"],
                 evidence=tuple(Cited(at, text) for at, text in evidence if at is not None),
+                edit=proposed.decoded(fields["edit"], shown, moved), no_edit=str(fields["no_edit"]),
             ), str(verdict), str(reason),
         ))  # fmt: skip
     suspects = []

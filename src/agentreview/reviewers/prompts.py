@@ -17,7 +17,7 @@ from agentreview.reviewers.profiles import Profile
 from agentreview.reviewers.shown import Shown
 from agentreview.reviewers.workflows import Workflow
 
-VERSION = "2"
+VERSION = "3"
 
 _COMMON = """\
 You review one change of a code base, before it is committed. You see packets: one for each changed unit, after and before,
@@ -50,11 +50,16 @@ Each "path", "line", "hash" and "quote" is copied from one shown line. "quote" i
 "side" is "after", or "before" for a line that the change took away. "message" says in one or two plain sentences what is wrong,
 "fix" what to do. Write for the person who has to change the code.
 
+"edit" is optional. Give it only where replacing a few shown lines of the unit is the whole repair: "line" and "end_line" are the first
+and the last line to replace, each with its hash, and "lines" are what stands there instead, whole, with their indentation, complete
+without a change elsewhere. MASKED words stay as they are. Never silence a check, and change nothing that the defect does not need.
+
 The answer:
 {"reviewed": ["U1"],
  "claims": [{"unit": "U1", "rule": "...", "path": "...", "side": "after", "line": 1, "hash": "....", "quote": "...",
    "message": "...", "who": "...", "request": "...", "consequence": "...", "looked_for": ["..."], "introduced": true,
-   "evidence": [{"path": "...", "side": "after", "line": 1, "hash": "....", "quote": "...", "shows": "..."}], "fix": "..."}],
+   "evidence": [{"path": "...", "side": "after", "line": 1, "hash": "....", "quote": "...", "shows": "..."}], "fix": "...",
+   "edit": {"line": 1, "hash": "....", "end_line": 1, "end_hash": "....", "lines": ["..."]}}],
  "suspects": [{"id": "U1.S1", "verdict": "upheld", "path": "...", "side": "after", "line": 1, "hash": "....", "quote": "...",
    "reason": "..."}]}
 """

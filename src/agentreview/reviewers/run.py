@@ -112,7 +112,7 @@ def read(
     elif asking is not None and any(work.open for work in works):
         follow_all(works, shown, answers, asked, config, asking, say)
     notes = (*_notes(who, around, withheld), *_of(workflow, own, snapshot, asked))
-    said = _concluded(works, [*findings, *spoken], config, asked, notes)
+    said = _concluded(works, [*findings, *spoken], config, asked, notes, shown)
     return replace(said, block_at=_threshold(workflow, config))
 
 
@@ -264,7 +264,7 @@ def _linked(work: Work, config: Config, shown: Shown) -> None:
 
 
 def _concluded(
-    works: Sequence[Work], findings: Sequence[Finding], config: Config, asked: Asked, notes: Iterable[str]
+    works: Sequence[Work], findings: Sequence[Finding], config: Config, asked: Asked, notes: Iterable[str], shown: Shown
 ) -> Read:
     reviewed = [(w.profile, one, w.known[one.id]) for w in works for one in w.packets if one.id in w.known]
     rules = {RULE.id: RULE, **{name: rule for work in works for name, rule in work.rules.items()}}
@@ -274,7 +274,7 @@ def _concluded(
         reader = readers[profile.name]
         return reader is not None and reader.blocks(rule)
 
-    claimed, refuted, dismissed = conclude.claimed(reviewed, rules, blocks)
+    claimed, refuted, dismissed = conclude.claimed(reviewed, rules, blocks, shown.unmasked)
     there = {f.fingerprint for f in findings}
     added = [f for f in claimed if f.fingerprint not in there]
     runs = tuple(_run(work, config, asked) for work in works)
