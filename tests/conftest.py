@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 from pathlib import Path
 
 import hypothesis
@@ -29,7 +30,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """No git configuration, identity, locale or colour setting of the machine reaches a test."""
+    """No git configuration, identity, locale or colour setting of the machine reaches a test, and nothing it leaves the machine."""
     for name in list(os.environ):
         prefixes = ("GIT_", "AGENTREVIEW_", "PRE_COMMIT", "PREK_", "LEFTHOOK", "ANTHROPIC_", "AWS_")
         if name.startswith(prefixes) or name in {
@@ -41,10 +42,15 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
             "SKIP",
         }:
             monkeypatch.delenv(name)
-    home = tmp_path_factory.mktemp("home")
+    own = tmp_path_factory.mktemp("own")
+    home, scratch = own / "home", own / "tmp"
+    home.mkdir()
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
     for name, value in {
         **IDENTITY,
         "HOME": str(home),
+        "TMPDIR": str(scratch),
         # The compiled policies are the same for all tests: each would spend a second on making its own.
         "XDG_CACHE_HOME": str(tmp_path_factory.getbasetemp() / "cache"),
         "LC_ALL": "C.UTF-8",

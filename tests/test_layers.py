@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,7 @@ def runtime_nodes(tree: ast.AST):
         yield from runtime_nodes(child)
 
 
+@cache
 def imports(name: str, path: Path, nodes=runtime_nodes) -> set[str]:
     """Absolute dotted names of what a module imports, at the top or inside functions."""
     package = ["agentreview", *name.split(".")]

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from agentreview import worker
+from agentreview.cli import main
 from agentreview.errors import ConfigError
 from agentreview.policies.load import cache_dir
 from agentreview.policies.project import load_with
@@ -282,18 +284,20 @@ RUNAWAY = POLICY.replace(
 
 
 @pytest.mark.slow
-def test_a_runaway_pattern_is_not_checked_and_never_clean(repo):
+def test_a_runaway_pattern_is_not_checked_and_never_clean(repo, capfd, monkeypatch):
+    """In this process, so that it runs for half a second each time and not for five."""
+    monkeypatch.setattr(worker, "EXAMPLE_SECONDS", 0.5)
+    monkeypatch.chdir(repo.path)
     repo.stage({FILE: RUNAWAY, **CODE})
-    done = agentreview("--format", "json", cwd=repo.path)
-    report = json.loads(done.out)
-    assert (done.code, report["decision"]) == (3, "incomplete")
+    code = main(("--format", "json"))
+    report = json.loads(capfd.readouterr().out)
+    assert (code, report["decision"]) == (3, "incomplete")
     [run] = [run for run in report["runs"] if run["agent"] == "policy:project"]
     assert (run["outcome"], run["required"]) == ("failed", True)
-    assert "project.no-eval: its examples were not checked within 5 s" in run["reason"]
+    assert "project.no-eval: its examples were not checked within 0.5 s" in run["reason"]
     assert "project.no-eval" not in {finding["rule"] for finding in report["findings"]}
-    shown = agentreview("policies", "list", cwd=repo.path)
-    assert shown.code == 2
-    assert "project.no-eval cannot be used" in one_line(shown.err)
+    assert main(("policies", "list")) == 2
+    assert "project.no-eval cannot be used" in one_line(capfd.readouterr().err)
 
 
 # ---- what is kept

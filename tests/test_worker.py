@@ -45,8 +45,10 @@ def spin() -> None:
         pass
 
 
-def many(count: int, size: int = 0) -> list[FileChange]:
-    body = IMPORTS + UNAUDITED + "filler = 1\n" * size
+def many(count: int, *, big: bool = False) -> list[FileChange]:
+    """Small files, or files that are together just above what makes a second process worth it."""
+    rows = pool.PARALLEL_BYTES // count // len("filler = 1\n") + 1 if big else 0
+    body = IMPORTS + UNAUDITED + "filler = 1\n" * rows
     return [change(f"app/v{n}.py", None, body.replace("detail", f"detail{n}")) for n in range(count)]
 
 
@@ -66,10 +68,9 @@ def children() -> str:
     ).stdout
 
 
-@pytest.mark.parametrize("size", [0, 8_000])
-def test_results_come_in_the_order_of_the_changes(size):
-    """With one process and with several: the second size is above what makes more than one worth it."""
-    changes = many(9, size)
+@pytest.mark.parametrize("big", [False, True], ids=["one process", "several"])
+def test_results_come_in_the_order_of_the_changes(big):
+    changes = many(9, big=big)
     results = review_in_workers(changes, engine())
     assert [r.path for r in results] == [c.path for c in changes]
     assert all(r.claims and r.reviewed and not r.failed for r in results)
@@ -136,7 +137,7 @@ def test_nothing_is_left_behind(monkeypatch):
     act({"app/v1.py": lambda: os._exit(1), "app/v2.py": spin}, monkeypatch)
     review_in_workers(many(2), engine())
     before = open_files()
-    review_in_workers(many(4, 6_000), engine(QUICK))
+    review_in_workers(many(4, big=True), engine(QUICK))
     assert open_files() == before
     assert "Z" not in children()
     with pytest.raises(ChildProcessError):
@@ -172,7 +173,7 @@ def test_a_claim_larger_than_a_pipe_comes_through(monkeypatch):
 
 
 def test_the_number_of_workers_does_not_change_the_verdict(monkeypatch):
-    changes = many(8, 6_000)
+    changes = many(8, big=True)
     answers = []
     for cores in (1, 2, 7):
         monkeypatch.setattr(os, "cpu_count", lambda cores=cores: cores)
@@ -234,9 +235,9 @@ def asking(monkeypatch: pytest.MonkeyPatch, *paths: str) -> None:
     monkeypatch.setattr(worker, "review_file", review)
 
 
-@pytest.mark.parametrize("size", [0, 8_000], ids=["one process", "several"])
-def test_a_file_that_is_reviewed_again_is_not_read_again(size, tmp_path, monkeypatch):
-    changes = many(6, size)
+@pytest.mark.parametrize("big", [False, True], ids=["one process", "several"])
+def test_a_file_that_is_reviewed_again_is_not_read_again(big, tmp_path, monkeypatch):
+    changes = many(6, big=big)
     again = [changes[4], changes[1]]
     asking(monkeypatch, *(c.path for c in again))
     log = log_of(tmp_path, monkeypatch)
@@ -281,7 +282,7 @@ def replace_engine() -> compare.Engine:
 
 
 def test_a_worker_that_died_in_between_is_said_and_the_others_are_reviewed_again(monkeypatch):
-    changes = many(4, 8_000)
+    changes = many(4, big=True)
     asking(monkeypatch, *(c.path for c in changes))
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     with Reviewers() as reviewers:
@@ -315,7 +316,7 @@ def test_a_file_that_runs_away_the_second_time_fails_alone(monkeypatch):
 def test_nothing_is_left_behind_by_workers_that_wait(monkeypatch):
     before = open_files()
     with Reviewers() as reviewers:
-        reviewers(many(4, 8_000), engine())
+        reviewers(many(4, big=True), engine())
     assert open_files() == before
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
@@ -329,7 +330,7 @@ def test_workers_that_wait_end_with_their_parent():
         "from agentreview.worker import Reviewers\n"
         "os.cpu_count = lambda: 3\n"
         "reviewers = Reviewers().__enter__()\n"
-        "reviewers(many(6, 8_000), engine())\n"
+        "reviewers(many(6, big=True), engine())\n"
         "print(*(w.pid for w in reviewers.pool.workers), flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )

@@ -7,7 +7,6 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
-from pathlib import Path
 from typing import Any
 
 from agentreview.config import Config, parse_config
@@ -15,8 +14,8 @@ from agentreview.errors import ConfigError
 from agentreview.model import FileChange, Hunk
 from agentreview.policies.compare import Claimed, Engine
 from agentreview.policies.compiling import Source, try_rules
-from agentreview.policies.examples import Example, examples, examples_of
-from agentreview.policies.load import Catalogue, Check, Policy, load
+from agentreview.policies.examples import Example, examples_of
+from agentreview.policies.load import Catalogue, Check, Policy
 from agentreview.policies.paths import path_classes
 from agentreview.policies.run import Reviewed, review_changes
 from agentreview.policies.yamlfile import YamlReader, decoded, front_matter
@@ -77,12 +76,6 @@ class Examined:
     error: ConfigError | None = None
     unchecked: str = ""
     failing: tuple[str, ...] = ()
-
-
-def run(root: Path | None = None, only: str = "") -> list[Outcome]:
-    """Run the examples of all policies below ``root``, or of one, in this process."""
-    catalogue = load(root)
-    return [run_example(example, catalogue) for example in examples(root, only)]
 
 
 def run_example(example: Example, catalogue: Catalogue) -> Outcome:
