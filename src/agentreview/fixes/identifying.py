@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from agentreview.fixes.edits import replacing
+from agentreview.fixes.messages import Change, Place, formatted, place_of, taken_out
 from agentreview.lazyre import lazy
 from agentreview.model import Edit, Finding
 from agentreview.syntax.facts import Analysis, Fact
@@ -17,8 +18,7 @@ _KEY = lazy(r"([\"']?)([A-Za-z_]\w*)\1(\s*(?:=|:)\s*)$")
 _FIELD_WORD = lazy(
     r"(?i)\b(mrn|ssn|dob|name|phone|email|address|number|surname|birth ?date|date of birth)([ :=#]*(?:[$#]?\{)?)$"
 )
-_PLACEHOLDER = lazy(r"%[-#0-9.+ ]*[sdrifv]")
-_NEEDED = lazy(r"\w(?<!%[sdrifv])$")  # a word before a place: it says what is shown there
+_PART = lazy(r"\s*(?:\?\.|[.\[(])")
 
 
 def identified(finding: Finding, analysis: Analysis) -> Iterator[Edit]:
@@ -50,6 +50,8 @@ def _swaps(module: Module, fact: Fact) -> list[tuple[int, int, str]]:
             pattern = rf"\b({re.escape(owner)})(\??\.)(?i:(?:get_?)?{letters})\b(?:\(\))?"
             for match in re.finditer(pattern, region):
                 start, end = fact.start + match.start(), fact.start + match.end()
+                if _PART.match(module.source, end):
+                    return []  # something is done with the value that an id has not
                 found[start, end] = f"{match[1]}{match[2]}{_id(module)}"
         elif kind == "phi-object":
             for expr in _within(module, fact):
@@ -83,13 +85,14 @@ def _edit(path: str, module: Module, fact: Fact, swaps: list[tuple[int, int, str
     start = source.rfind("\n", 0, fact.start) + 1
     end = source.find("\n", fact.end)
     end = len(source) if end < 0 else end
-    text = source[start:end]
-    for a, b, new in reversed(swaps):
-        low, high = a - start, b - start
-        text = _named(text, low, high, new, module)
-    text = _once(text, [new for _, _, new in swaps])
-    if any(len(re.findall(rf"(?<![\w.]){re.escape(new)}(?!\w)", text)) > 1 for _, _, new in swaps):
-        return None  # a sentence that says the same twice is no message
+    changes = _changes(module, fact, swaps, start)
+    if changes is None:
+        return None
+    text, last = source[start:end], end
+    for a, b, new in sorted(changes, reverse=True):
+        if b > last:
+            return None  # two of them meet
+        text, last = text[: a - start] + new + text[b - start :], a
     if module.language == "go":  # whatever type the id has
         if re.search(r"\bStr(?:ing)?\(", text):
             return None
@@ -104,31 +107,52 @@ def _edit(path: str, module: Module, fact: Fact, swaps: list[tuple[int, int, str
     )
 
 
-def _named(text: str, low: int, high: int, new: str, module: Module) -> str:
-    """Put an expression in place of another; its keyword says what it is now."""
-    key = _KEY.search(text[:low])
-    after = text[high:].lstrip()[:1]
+def _changes(module: Module, fact: Fact, swaps: list[tuple[int, int, str]], line: int) -> list[Change] | None:
+    """Show each record once, by its id; what else was shown of it goes with the words for it. None where words would be left."""
+    exprs = list(_within(module, fact))
+    sink = max(exprs, key=lambda e: e.end - e.start, default=None)
+    if sink is None or "%(" in module.source[fact.start : fact.end]:  # places by name: a key is one of the message
+        return None
+    ids = {new for _, _, new in swaps}
+    there = [(e.start, e.end, text) for e in exprs if (text := module.source[e.start : e.end]) in ids]
+    changes: list[Change] = []
+    shown: set[str] = set()
+    for start, end, new in sorted({*swaps, *there}):
+        place = place_of(module, exprs, sink, start, end)
+        place = formatted(module, exprs, place) if place is not None else None
+        if new not in shown:
+            shown.add(new)
+            changes += [] if (start, end, new) in there else _named(module, line, start, end, new, place)
+            continue
+        field = re.split(r"\W+", module.source[start:end].rstrip("()"))[-1]
+        gone = taken_out(module, place, re.split(r"\W+", new)[0], field) if place is not None else None
+        if gone is None:
+            return None
+        changes += gone
+    return changes
+
+
+def _named(module: Module, line: int, start: int, end: int, new: str, place: Place | None) -> list[Change]:
+    """Put an expression in place of another; the keyword or the word in front of it says what it is now."""
+    source = module.source
+    before, after = source[line:start], source[end:].lstrip()[:1]
+    key = _KEY.search(before)
     if (
-        key is None
-        or after not in (",", ")", "}")
-        or text[key.start() : low].count("{")
-        or key[2] in ("error", "detail", "message", "msg")
+        key is not None
+        and after in (",", ")", "}")
+        and not before[key.start() :].count("{")
+        and key[2] not in ("error", "detail", "message", "msg")
+        and (place is None or place.hole is None or place.value.end < place.hole[0])
     ):
-        shorthand = (
-            text[:low].rstrip()[-1:] in ("{", ",")
-            and after in (",", "}")
-            and module.language in ("typescript", "javascript")
-        )
-        if shorthand and "${" not in text[max(0, low - 2) : low] and _in_object(text[:low]):
-            return f"{text[:low]}{_property(new, module)}: {new}{text[high:]}"
-        return _called(text[:low], new) + new + text[high:]
-    return f"{text[: key.start()]}{key[1]}{_property(new, module)}{key[1]}{key[3]}{new}{text[high:]}"
-
-
-def _called(before: str, new: str) -> str:
-    """Say what is shown now: ``no chart for MRN `` becomes ``no chart for patient ``."""
-    match = _FIELD_WORD.search(before)
-    return before if match is None else f"{before[: match.start(1)]}{re.split(r'[^A-Za-z]+', new)[0]}{match[2]}"
+        return [(line + key.start(), end, f"{key[1]}{_property(new, module)}{key[1]}{key[3]}{new}")]
+    script = module.language in ("typescript", "javascript")
+    shorthand = before.rstrip()[-1:] in ("{", ",") and after in (",", "}") and script
+    if shorthand and "${" not in before[-2:] and _in_object(before):
+        return [(start, end, f"{_property(new, module)}: {new}")]
+    shows = place.hole[0] if place is not None and place.hole is not None and place.hole[1] <= start else start
+    word = _FIELD_WORD.search(source[line:shows]) if shows >= line else None
+    called = [] if word is None else [(line + word.start(1), line + word.end(1), re.split(r"[^A-Za-z]+", new)[0])]
+    return [*called, (start, end, new)]
 
 
 def _in_object(text: str) -> bool:
@@ -145,39 +169,3 @@ def _in_object(text: str) -> bool:
 def _property(new: str, module: Module) -> str:
     owner = re.split(r"\W+", new)[0]
     return f"{owner}Id" if module.language in ("typescript", "javascript") else f"{owner}_id"
-
-
-def _once(text: str, shown: list[str]) -> str:
-    """Show an id once: a second one goes, with its place in the message."""
-    for new in dict.fromkeys(shown):
-        holes = list(re.finditer(rf"(?:\$|#)?\{{{re.escape(new)}(?:![rsa])?\}}", text))
-        for hole in reversed(holes[1:]):
-            text = _cut(text, hole.start(), hole.end())
-        arguments = list(re.finditer(rf",\s*{re.escape(new)}(?=\s*[,)])", text))
-        formats = list(_PLACEHOLDER.finditer(text[: arguments[0].start()])) if arguments else []
-        for argument in reversed(arguments[1:]):
-            number = text[arguments[0].start() : argument.start()].count(",") + _before(
-                text, arguments[0].start(), formats
-            )
-            if number < len(formats):
-                shorter = text[: argument.start()] + text[argument.end() :]
-                cut = _cut(shorter, formats[number].start(), formats[number].end())
-                text = cut if cut != shorter else text
-    return text
-
-
-def _before(text: str, start: int, formats: list[re.Match[str]]) -> int:
-    """Count the arguments that stand between the message and the first id."""
-    return text[formats[-1].end() : start].count(",") if formats else 0
-
-
-def _cut(text: str, start: int, end: int) -> str:
-    """Take a place out of a message, with the brackets around it and the space before; a word before it needs it."""
-    bracketed = text[start - 1 : start] in ("(", "[", "<") and text[end : end + 1] in (")", "]", ">")
-    if not bracketed and _NEEDED.search(text[:start].rstrip()):
-        return text
-    if text[start - 1 : start] in ("(", "[", "<") and text[end : end + 1] in (")", "]", ">"):
-        start, end = start - 1, end + 1
-    while start and text[start - 1] == " ":
-        start -= 1
-    return text[:start] + text[end:]
