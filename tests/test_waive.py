@@ -119,9 +119,17 @@ def test_what_cannot_be_meant_is_one_line_and_exit_code_2(repo: Any, args: tuple
 
 def test_a_name_that_is_no_finding_is_told_with_what_there_is(repo: Any) -> None:
     blocked(repo)
-    done = agentreview("waive", "b2:ffffffff", "--reason", REASON, cwd=repo.path)
-    assert done.code == 2
-    assert "unknown finding 'b2:ffffffff'" in one_line(done.err)
+    found = agentreview("--format", "agent", cwd=repo.path).out.partition("this finding is ")[2][:11]
+    near = found[:-1] + ("0" if found[-1] != "0" else "1")  # the name of another finding is no typing error
+    for command in (("waive", near, "--reason", REASON), ("fix", near), ("explain", near)):
+        done = agentreview(*command, cwd=repo.path)
+        assert done.code == 2
+        assert f"unknown finding '{near}'. It may be gone by now. The last review here found {found}: " in one_line(
+            done.err
+        )
+    repo.git("reset", "--hard", "-q")
+    assert agentreview(cwd=repo.path).code == 0
+    assert one_line(agentreview("fix", near, cwd=repo.path).err).endswith("The last review here found nothing")
 
 
 def test_the_longest_time_is_the_projects(repo: Any) -> None:

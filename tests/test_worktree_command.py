@@ -230,6 +230,7 @@ def test_a_link_in_the_place_of_the_file_is_not_followed(clinic: Any, tmp_path: 
     ("args", "said"),
     [
         (("../out",), "'../out' is no name for a worktree"),
+        (("HEAD",), "HEAD is no name for a worktree"),
         (("login", "--from", "nowhere"), "--from nowhere names no commit here"),
         (("login", "--from", "--help"), "--from --help names no commit here"),
         (("login", "--workflow", "bugfix"), "there is no workflow bugfix. Did you mean 'bug-fix'?"),

@@ -83,12 +83,16 @@ def named_finding(repo: Repository, name: str, policies: list[str]) -> tuple[Ver
         listed = "; ".join(f"{handle[f.fingerprint]} {f.rule} {f.path}:{f.start_line}" for f in found[:LISTED])
         more = f"; and {len(found) - LISTED} more" if len(found) > LISTED else ""
         raise UsageError(f"{name} names {len(found)} findings: {listed}{more}", fix="Give more characters")
-    raise unknown(
-        "finding or policy" if policies else "finding",
-        name,
-        [*handle.values(), *policies],
-        more=f" The last review here has {len(handle)} findings: agentreview -v lists them",
+    known = ", ".join([*handle.values()][:LISTED]) + (", …" if len(handle) > LISTED else "")
+    last = (
+        f"The last review here found {known}: agentreview -v lists them"
+        if known
+        else "The last review here found nothing"
     )
+    if policies and not name.startswith(TAG):
+        raise unknown("finding or policy", name, policies, more=f" {last}")
+    # The one whose name looks nearest is another finding, and no typing error.
+    raise UsageError(f"unknown finding {name!r}", fix=f"It may be gone by now. {last}")
 
 
 def _explained(

@@ -70,7 +70,7 @@ def add(
 
     Only where a set-up command fails the worktree stays: everything else about it is finished then.
     """
-    if not _NAME.fullmatch(name) or len(name) > _MAX_NAME:
+    if not _NAME.fullmatch(name) or len(name) > _MAX_NAME or name == "HEAD":  # a branch HEAD is what HEAD would mean
         raise UsageError(f"{shown(name)} is no name for a worktree", fix="Use letters, digits, and . _ - / inside")
     found = worktrees_from(where)
     common, main = common_directory(where), found[0].path
