@@ -791,6 +791,12 @@ def test_dubious_ownership_names_the_command(three):
         open_repository(str(three.path))
 
 
+def test_what_git_announces_and_says_on_the_next_line_is_in_the_message(three):
+    three.git("config", "extensions.objectFormat", "sha1")  # of a repository that says it has no extensions
+    with pytest.raises(UsageError, match=r"extension found: objectformat\. Repair"):
+        open_repository(str(three.path))
+
+
 def fake_git(tmp_path: Path, monkeypatch, body: str) -> None:
     directory = tmp_path / "bin"
     directory.mkdir()

@@ -91,15 +91,29 @@ def test_sections_are_written_once_and_taken_out_to_the_byte(repo: Any, ending: 
     assert hookconfig.remove(opened(repo)) == ()
 
 
-@pytest.mark.parametrize(
-    "setting",
-    ["hook.agentreview-pre-commit.enabled=false", "hook.pre-commit.enabled=no", "hook.agentreview-pre-commit.event="],
-)
+OURS = "hook.agentreview-pre-commit"
+SWITCHES = [f"{OURS}.enabled={value}" for value in ("false", "", "OFF", "00", "-0k")]
+
+
+@pytest.mark.parametrize("setting", [*SWITCHES, "hook.pre-commit.enabled=no", f"{OURS}.event="])
 def test_a_section_that_is_switched_off_is_not_in_force(repo: Any, setting: str) -> None:
     hookconfig.add(opened(repo), {stage: Path("/x", stage) for stage in STAGES})
     name, _, value = setting.partition("=")
     repo.git("config", "--add", name, value)
     assert set(hookconfig.our_scripts(opened(repo))) == set(STAGES[1:])
+    if hookconfig.understood(opened(repo)):  # git means the same
+        listed = subprocess.run(["git", "hook", "list", "pre-commit"], cwd=repo.path, capture_output=True, check=False)
+        assert "agentreview-pre-commit" not in listed.stdout.decode().split("\n")
+
+
+@pytest.mark.parametrize(("value", "on"), [("nonsense", False), ("yes", True), ("2", True)])
+def test_what_is_no_switch_leaves_a_section_as_it_was(repo: Any, value: str, on: bool) -> None:
+    hookconfig.add(opened(repo), {stage: Path("/x", stage) for stage in STAGES})
+    for word in ("false", value):
+        repo.git("config", "--add", f"{OURS}.enabled", word)
+    assert ("pre-commit" in hookconfig.our_scripts(opened(repo))) is on
+    if hookconfig.understood(opened(repo)):
+        assert ("agentreview-pre-commit" in repo.git("hook", "list", "pre-commit").split("\n")) is on
 
 
 def test_an_older_git_that_ignores_the_sections_is_found(repo: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,6 +210,50 @@ def test_the_doctor_finds_a_section_that_does_not_run(repo: Any, tool: tuple[str
     repo.stage({"a": "good\n"})
     assert os.access(repo.path / ".git/hooks/pre-commit", os.X_OK)
     assert commit(repo)[0] == 1
+
+
+def test_installing_again_switches_on_what_was_switched_off(repo: Any, tool: tuple[str, Path], new_git: None) -> None:
+    put(repo, tool, config=True)
+    repo.git("config", f"{OURS}.enabled", "")
+    check = look(repo)["hook configuration"]
+    assert (check.status, check.fix.endswith("agentreview install --config")) == ("fail", True)
+    put(repo, tool, config=True)
+    assert {check.status for name, check in look(repo).items() if name.startswith("hook ")} == {"ok"}
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("hook.pre-commit.enabled=false", "git's configuration switches pre-commit off"),
+        ("hook.other.event=pre-push", "git would run no hook here: fatal: "),
+        ("hook.pre-commit.event=pre-commit", "git would run no hook here: fatal: "),
+    ],
+)
+def test_where_git_would_not_run_them_the_hooks_that_are_there_stay(
+    repo: Any, tool: tuple[str, Path], new_git: None, setting: str, said: str
+) -> None:
+    put(repo, tool)
+    repo.git("config", *setting.split("="))
+    before = tree(repo.path)
+    with pytest.raises(UsageError) as caught:
+        put(repo, tool, config=True)
+    assert caught.value.message.startswith(said)
+    assert "git config --show-origin" in caught.value.fix
+    assert tree(repo.path) == before
+
+
+@pytest.mark.parametrize("config", [False, True])
+def test_the_doctor_says_when_git_runs_no_hook_at_all(
+    repo: Any, tool: tuple[str, Path], new_git: None, config: bool
+) -> None:
+    put(repo, tool, config=config)
+    for key, value in (("hook.other.event", "pre-commit"), ("hook.pre-push.event", "pre-push")):
+        repo.git("config", key, value)
+        check = look(repo)["hook pre-commit"]
+        assert (check.status, "fatal: " in check.detail) == ("fail", True)
+        assert check.fix.endswith("git config --show-origin --get-regexp '^hook[.]'")
+        repo.git("config", "--remove-section", key.rpartition(".")[0])
+        assert look(repo)["hook pre-commit"].status == "ok"
 
 
 def test_a_git_that_can_is_offered_it(repo: Any, tool: tuple[str, Path], new_git: None, tmp_path: Path) -> None:

@@ -115,6 +115,8 @@ def _stage(repo: Repository, stage: str, front_ends: tuple[FrontEnd, ...]) -> Ch
     silent = fire(repo, stage)
     if silent:
         fix = CONFIG_INSTALL if script != Path(repo.hooks_dir, stage) else INSTALL
+        if hookconfig.understood(repo) and hookconfig.refusal(repo):
+            fix = f"put the configuration of hooks right; see: {hookconfig.SHOW}"
         return Check(name=check.name, status=_wrong(stage), detail=f"{check.detail}, but {silent}", fix=fix)
     return check if silent is None else replace(check, detail=f"{check.detail}; fired, and it answered")
 
@@ -151,8 +153,7 @@ def _ignored_configuration(repo: Repository) -> Iterator[Check]:
     for stage in STAGES:
         if stage not in hookconfig.our_scripts(repo):
             detail = f"hook.{hookconfig.PREFIX}{stage} is disabled or incomplete"
-            show = "git config --show-origin --get-regexp '^hook[.]'"
-            fix = f"see: {show} - take out what says enabled = false, then {CONFIG_INSTALL}"
+            fix = f"see: {hookconfig.SHOW} - take out what says enabled = false, then {CONFIG_INSTALL}"
             yield Check(name="hook configuration", status=FAIL if stage == STAGES[0] else WARN, detail=detail, fix=fix)
 
 

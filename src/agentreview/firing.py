@@ -25,7 +25,7 @@ def fire(repo: Repository, stage: str) -> str | None:
         from_config = stage in hookconfig.our_scripts(repo)
         in_the_way = Path(repo.hooks_dir, stage)
         if others or (from_config and in_the_way.exists() and not is_ours(in_the_way)):
-            return _listed(repo, stage) if from_config else None
+            return _listed(repo, stage) if from_config else hookconfig.refusal(repo) or None
     status, out, error = attempt(repo, "hook", "run", "--ignore-missing", stage, env={PROBE: "1"})
     if f"agentreview probe: {stage}" in text(out + error):
         return ""
@@ -34,6 +34,8 @@ def fire(repo: Repository, stage: str) -> str | None:
 
 def _listed(repo: Repository, stage: str) -> str:
     """Ask git which hooks it would run, where running them would run others as well."""
-    _, out, _ = attempt(repo, "hook", "list", stage)
+    status, out, error = attempt(repo, "hook", "list", stage)
     name = f"{hookconfig.PREFIX}{stage}"
+    if status > 1:
+        return complaint(error)
     return "" if name in text(out).split("\n") else f"git does not list hook.{name}"

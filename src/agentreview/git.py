@@ -365,9 +365,11 @@ def shown(name: str) -> str:
 
 
 def complaint(stderr: bytes) -> str:
-    """Pick the line of git's stderr that says what went wrong, fit for a message."""
-    lines = [line for line in text(stderr).split("\n") if line.strip()]
-    return shown(next((line for line in lines if line.startswith(("fatal:", "error:"))), (*lines, "no message")[0]))
+    """Pick the line of git's stderr that says what went wrong, fit for a message; with the first of what it announces."""
+    lines = [line for line in text(stderr).split("\n") if line.strip()] or ["no message"]
+    at = next((at for at, line in enumerate(lines) if line.startswith(("fatal:", "error:"))), 0)
+    more = lines[at + 1] if lines[at].endswith(":") and at + 1 < len(lines) else ""
+    return shown(f"{lines[at]} {more.strip()}".strip())
 
 
 def _tree_entries(listing: bytes) -> tuple[TreeEntry, ...]:

@@ -11,6 +11,7 @@ may be deleted at any time.
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +25,8 @@ from .git import Repository, attempt, complaint, git_version, text
 MINIMUM_GIT = (2, 54)
 FOLDER = "agentreview-hooks"
 PREFIX = "agentreview-"
+SHOW = "git config --show-origin --get-regexp '^hook[.]'"
+_OFF, _ON = re.compile(r"|false|no|off|[+-]?0+[kmg]?", re.I), re.compile(r"true|yes|on|[+-]?[0-9]+[kmg]?", re.I)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +56,7 @@ def configured(repo: Repository) -> tuple[ConfiguredHook, ...]:
         raise IncompleteError(f"git config failed: {complaint(error)}", fix="Repair the configuration file")
     found: dict[str, ConfiguredHook] = {}
     for entry in text(out).split("\0")[:-1]:
-        key, _, value = entry.partition("\n")
+        key, _, value = entry.partition("\n")  # git runs no hook at all where a key has no value
         name, _, word = key.removeprefix("hook.").rpartition(".")
         old = found.get(name, ConfiguredHook(name=name))
         command, events, enabled = old.command, old.events, old.enabled
@@ -62,7 +65,7 @@ def configured(repo: Repository) -> tuple[ConfiguredHook, ...]:
         elif word == "event":
             events = (*events, value) if value else ()  # an empty one takes back those before it
         else:
-            enabled = value.lower() not in {"false", "no", "off", "0"}
+            enabled = not _OFF.fullmatch(value) and (enabled or _ON.fullmatch(value) is not None)  # the rest is ignored
         found[name] = ConfiguredHook(name=name, command=command, events=events, enabled=enabled)
     return tuple(found.values())
 
@@ -90,10 +93,17 @@ def folder(repo: Repository) -> Path:
     return Path(repo.common_dir, FOLDER)
 
 
+def refusal(repo: Repository) -> str:
+    """Return why git runs no hook here at all, "" where it does: its configuration of any hook may be a fatal mistake."""
+    status, _, error = attempt(repo, "hook", "list", STAGES[0])
+    return complaint(error) if status > 1 else ""
+
+
 def add(repo: Repository, scripts: Mapping[str, Path]) -> None:
     """Write a section for each stage into the repository's own configuration, in place of an old one."""
     for stage, path in scripts.items():
         name = f"hook.{PREFIX}{stage}"
+        attempt(repo, "config", "--local", "--unset-all", f"{name}.enabled")  # there is none, mostly
         _set(repo, f"{name}.command", shlex.quote(str(path)))
         _set(repo, f"{name}.event", stage)
 

@@ -89,6 +89,7 @@ def install(
     # One way at a time: two would judge every commit twice.
     if config:
         hookconfig.add(repo, {stage: hooks_dir / stage for stage in STAGES})
+        _refuse_hooks_that_are_off(repo)
         lines += _take_out(Path(repo.hooks_dir))
     else:
         lines += _take_out_of_configuration(repo)
@@ -266,6 +267,19 @@ def _checked(front_end: FrontEnd, repo: Repository, lines: tuple[str, ...]) -> I
         lines += ("husky's hooks are files of one work tree that git ignores: run npx husky in every new worktree",)
     entry = front_end.entry if there and missing else ""
     return InstallReport(done=not missing, front_end=name, hooks_dir=hooks_dir, lines=lines, entry=entry)
+
+
+def _refuse_hooks_that_are_off(repo: Repository) -> None:
+    """Take the sections out again and raise UsageError where another setting keeps git from running them."""
+    there = hookconfig.our_scripts(repo)
+    off = [stage for stage in STAGES if stage not in there]
+    refused = hookconfig.refusal(repo)
+    if off or refused:
+        _take_out_of_configuration(repo)
+        raise UsageError(
+            f"git would run no hook here: {refused}" if refused else f"git's configuration switches {off[0]} off",
+            fix=f"See {hookconfig.SHOW}, take that out, and run this again; or run agentreview install without --config",
+        )
 
 
 def _refuse_foreign_directory(repo: Repository) -> None:
