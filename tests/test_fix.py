@@ -31,9 +31,10 @@ from engine import config
 
 BAD = [example for example in examples() if not example.good]
 AT_LEAST = {  # of its bad examples, for how many an edit is proposed
-    "access.csrf-cors": 4, "access.insecure-randomness": 7, "conduct.check-removed": 15, "conduct.guard-removed": 9, "conduct.suppression-added": 12,
-    "conduct.test-weakened": 18, "data.audit-removed": 13, "hipaa.audit-order": 4, "hipaa.encryption": 9, "hipaa.phi-in-errors": 8,
-    "hipaa.phi-in-logs": 12, "hipaa.session-timeout": 11, "injection.eval": 2, "injection.sql": 3,
+    "access.csrf-cors": 12, "access.insecure-randomness": 7, "conduct.check-removed": 15, "conduct.gate-tampered": 8, "conduct.guard-removed": 9,
+    "conduct.suppression-added": 12, "conduct.test-weakened": 18, "data.audit-removed": 13, "hipaa.audit-bypass": 6, "hipaa.audit-order": 8,
+    "hipaa.encryption": 14, "hipaa.phi-in-errors": 12, "hipaa.phi-in-logs": 21, "hipaa.retention-deletion": 5, "hipaa.session-timeout": 11,
+    "injection.eval": 2, "injection.sql": 3, "injection.template": 6, "quality.fail-open": 11, "secrets.in-logs": 2, "tenancy.isolation-disabled": 10,
 }  # fmt: skip
 RULES = {policy.id: policy.rule for policy in load().policies}
 
@@ -72,6 +73,27 @@ def test_an_edit_takes_the_finding_away_brings_none_and_the_file_still_parses(po
             assert left < had, f"{policy}:{example.line}"
             assert finding.fingerprint not in {f.fingerprint for f in found(example, changed(change, after))[0]}
     assert fixed[policy] >= AT_LEAST.get(policy, 0)
+
+
+LEFT_ALONE = {
+    "a block whose value is used in it": ("app/a.py", "from django_scopes import scopes_disabled\n\n\ndef show(request):\n    with scopes_disabled() as all_of_it:\n        return list(Patient.objects.filter(name=all_of_it.q))\n"),
+    "lines of text in a block": ("app/a.py", 'from django_scopes import scopes_disabled\n\n\ndef show(request):\n    with scopes_disabled():\n        text = """\n        x\n        """\n        return list(Patient.objects.filter(name=text))\n'),
+    "a promise that nobody waits for": ("src/read.ts", 'import { auditLog } from "./audit";\nexport function record(actor: User, objectId: string) {\n  auditLog.record({ actor, action: "read", objectId }).catch(() => {});\n}\n'),
+    "a key whose value would be gone": ("api/a.go", 'package api\n\nimport "log/slog"\n\nfunc connect(cfg Config) {\n\tslog.Info("connecting", "dsn", cfg.DatabaseURL)\n}\n'),
+    "words that lead to nothing": ("src/a.ts", 'console.log("starting with", process.env);\n'),
+    "a value that is the whole message": ("app/a.py", 'import logging\n\nlog = logging.getLogger(__name__)\n\n\ndef go(access_token):\n    log.info("%s", access_token)\n'),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LEFT_ALONE)
+def test_where_an_edit_would_leave_something_broken_none_is_proposed(name: str) -> None:
+    path, text = LEFT_ALONE[name]
+    change = change_of(path, "", text)
+    engine = Engine(load(), config())
+    claims = [c for c in review_changes([change], engine).claims if not c.existing]
+    said = _anchored(Snapshot(base="", tree="", changes=(change,)), claims, RULES)[0]
+    assert said
+    assert [propose(finding, change, engine) for finding in said] == [None] * len(said)
 
 
 LINES = st.lists(

@@ -18,6 +18,7 @@ _KEY = lazy(r"([\"']?)([A-Za-z_]\w*)\1(\s*(?:=|:)\s*)$")
 _FIELD_WORD = lazy(
     r"(?i)\b(mrn|ssn|dob|name|phone|email|address|number|surname|birth ?date|date of birth)([ :=#]*(?:[$#]?\{)?)$"
 )
+_DUMPED = lazy(r"\.(?:inspect|to_s|to_json|as_json|attributes|toString\(\)|__dict__)(?![\w.(\[])")
 _PART = lazy(r"\s*(?:\?\.|[.\[(])")
 
 
@@ -55,8 +56,13 @@ def _swaps(module: Module, fact: Fact) -> list[tuple[int, int, str]]:
                 found[start, end] = f"{match[1]}{match[2]}{_id(module)}"
         elif kind == "phi-object":
             for expr in _within(module, fact):
-                if expr.kind == "name" and expr.name.lower() == label.lower() and _whole(module, fact, expr):
-                    found[expr.start, expr.end] = f"{module.source[expr.start : expr.end]}.{_id(module)}"
+                if expr.kind != "name" or expr.name.lower() != label.lower():
+                    continue
+                dumped = _DUMPED.match(module.source, expr.end)
+                if dumped or _whole(module, fact, expr):
+                    found[expr.start, dumped.end() if dumped else expr.end] = (
+                        f"{module.source[expr.start : expr.end]}.{_id(module)}"
+                    )
     return [(start, end, text) for (start, end), text in sorted(found.items())]
 
 
@@ -94,9 +100,10 @@ def _edit(path: str, module: Module, fact: Fact, swaps: list[tuple[int, int, str
             return None  # two of them meet
         text, last = text[: a - start] + new + text[b - start :], a
     if module.language == "go":  # whatever type the id has
-        if re.search(r"\bStr(?:ing)?\(", text):
-            return None
         text = re.sub(r"%[sqd]", "%v", text)
+        for _, _, new in swaps:
+            pair = rf'\b(?:Str|String|Any)\("[^"]*", {re.escape(new)}\)'
+            text = re.sub(pair, f'Any("{_property(new, module)}", {new})', text)
     first = source.count("\n", 0, start) + 1
     return replacing(
         path,

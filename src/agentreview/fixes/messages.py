@@ -35,6 +35,7 @@ class Place:
     hole: tuple[int, int] | None = None
     before: int = 0  # where the text begins that introduces it
     first: bool = False  # nothing of the message is shown before it but text
+    listed: bool = True  # it is one of several with commas between them, not a part of the text
 
 
 def place_of(module: Module, exprs: Sequence[Expr], sink: Expr, start: int, end: int) -> Place | None:
@@ -56,11 +57,10 @@ def _placed(module: Module, parent: Expr, index: int, value: Expr) -> Place | No
     if parent.kind == "fstr":
         opens, closes = _last_opening(source, parent.start, value.start), _CLOSING.match(source, value.end)
         if opens is None or closes is None:
-            return None
+            return _printed(source, parent, index, value)
         ended = _CLOSING.match(source, parent.items[index - 1].end) if index else None
-        return Place(
-            parent, index, value, (opens, closes.end()), ended.end() if ended else _inside(source, parent), not index
-        )
+        before = ended.end() if ended else _inside(source, parent)
+        return Place(parent, index, value, (opens, closes.end()), before, not index, listed=False)
     if parent.kind == "call" and (message := _message(parent)) is not None:
         if parent.args[index].name is not None:
             return _by_name(source, parent, index, value, message)
@@ -103,6 +103,16 @@ def _in_message(source: str, message: Expr, place: Place, number: int) -> Place 
     return Place(place.parent, place.index, place.value, holes[number].span(), before, not number)
 
 
+def _printed(source: str, parent: Expr, index: int, value: Expr) -> Place | None:
+    """A value of ``fmt.Sprintf("…", a, b)``, which is read as one text with holes."""
+    start = _inside(source, parent)
+    end = parent.items[0].start
+    holes = list(_PERCENT.finditer(source, start, end))
+    if "(" not in source[parent.start : start] or len(holes) != len(parent.items):
+        return None
+    return Place(parent, index, value, holes[index].span(), holes[index - 1].end() if index else start, not index)
+
+
 def _by_name(source: str, parent: Expr, index: int, value: Expr, message: Expr) -> Place:
     """A keyword: of ``"{name}".format(name=…)`` with its hole, of a logger without one."""
     name, before, first = parent.args[index].name, _inside(source, message), True
@@ -141,13 +151,13 @@ def taken_out(module: Module, place: Place, owner: str, field: str) -> list[Chan
         if bracket and source[end - 1] != bracket:
             return None
         changes.append((place.before, end, ""))
-    if parent.kind == "fstr":
+    if not place.listed:
         return changes
     if parent.kind == "bin":
         return _unchained(place, owner, field) if parent.name == "+" else None
     start, end = place.value.start, place.value.end
     key = _ENTRY.search(source[max(0, start - 80) : start])
-    if key and (parent.kind == "dict" or parent.args[place.index].name):
+    if key and (parent.kind == "dict" or (parent.kind == "call" and parent.args[place.index].name)):
         start -= len(key[0])
     comma = re.search(r",\s*$", source[parent.start : start])
     if comma is not None:

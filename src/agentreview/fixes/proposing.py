@@ -13,6 +13,7 @@ from itertools import islice
 from agentreview.anchor import fingerprint
 from agentreview.fixes.edits import applied, changed
 from agentreview.fixes.identifying import identified
+from agentreview.fixes.mending import raised, reordered, unsaid, unwrapped
 from agentreview.fixes.parametrising import parametrised
 from agentreview.fixes.restoring import restored
 from agentreview.fixes.rewriting import rewritten
@@ -27,9 +28,10 @@ from agentreview.syntax.parse import language_of
 MOST_BYTES = 200_000
 MOST_LINES = 4000
 TRIED = 6  # candidates for one finding
-_TAKEN_AWAY = frozenset({"removed", "loosened", "weakened", "grown"})
+_TAKEN_AWAY = frozenset({"removed", "loosened", "weakened", "grown", "gate"})
 _DROPPED = ("tenancy.query-scope", "access.object-level", "tenancy.raw-sql", "access.endpoint-auth", "hipaa.audit-phi-read", "hipaa.audit-phi-write")  # fmt: skip
 _SHOWN = ("hipaa.phi-in-logs", "hipaa.phi-in-errors")
+_SWITCHED = ("tenancy.isolation-disabled", "hipaa.audit-bypass")
 _SQL = ("injection.sql", "tenancy.raw-sql")
 
 
@@ -68,7 +70,7 @@ def _harmless(edit: Edit | None, change: FileChange, engine: Engine, had: set[st
     after = applied(edit, change.after) if edit is not None and change.after is not None else None
     if edit is None or after is None or after == change.after or edit.path != change.path or _tells(edit):
         return False
-    has = _claimed(changed(change, after), engine)
+    has = _claimed(changed(change, after), engine, whole=True)
     was, now = (_concepts(change.path, data, engine) for data in (change.after or b"", after))
     if has is None or was is None or now is None:
         return False
@@ -123,14 +125,25 @@ def _candidates(finding: Finding, change: FileChange, engine: Engine) -> Iterato
             yield from identified(finding, analysis)
         if finding.rule in _SQL:
             yield from parametrised(finding, analysis)
+        if "swallow" in forms:
+            yield from raised(finding, change, analysis)
+        if finding.rule == "hipaa.audit-order":
+            yield from reordered(finding, change, analysis)
+        if finding.rule == "secrets.in-logs":
+            yield from unsaid(finding, analysis)
+    if finding.rule in _SWITCHED:
+        yield from unwrapped(finding, change)
     if forms & _TAKEN_AWAY or finding.rule in _DROPPED:
         yield from restored(finding, change)
 
 
-def _claimed(change: FileChange, engine: Engine) -> set[str] | None:
-    """Return the fingerprints of what this change of the file introduces; None where it cannot be read."""
+def _claimed(change: FileChange, engine: Engine, *, whole: bool = False) -> set[str] | None:
+    """Return the fingerprints of what this change of the file introduces; None where it cannot be read.
+
+    Of settings no parser reads, single lines are, which is not the ``whole`` file.
+    """
     result, claims = alone(change, engine)
-    if result.failed or result.skipped is not None:
+    if result.failed or (result.skipped is not None and (whole or language_of(change.path, change.after or b""))):
         return None
     return {
         fingerprint(c.claim.rule, c.claim.path, c.claim.unit, c.claim.identity, c.occurrence)

@@ -15,6 +15,7 @@ MOST_LINES = 12  # of one place that is put back as it was
 PLACES = 3  # that are tried, the nearest first
 BACK, AS_BEFORE = "put back what was here before", "these lines as they were before"
 REVERTED = ("conduct.test-weakened", "hipaa.session-timeout")  # what is there now proves or allows something else
+_WHOLE = "conduct.gate-tampered"  # a part of an entry of a settings file is none
 _WORD = lazy(r"[A-Za-z_]\w*")
 _IMPORT = lazy(
     r"^\s*(?:import\b|from\s+\S+\s+import\b|(?:const|let|var)\s+.*\brequire\(|require(?:_relative)?\b|use\b)"
@@ -50,6 +51,7 @@ def restored(finding: Finding, change: FileChange) -> Iterator[Edit]:
             continue
         first, last = _statement(before, i1, i2, lost - 1 if i1 < lost <= i2 else i1)
         gone, whole = before[first : last + 1], before[i1:i2]
+        gone = whole if finding.rule == _WHOLE else gone
         if len(whole) > MOST_LINES or j2 - j1 > MOST_LINES:
             continue
         rewritten = j1 < j2 and _alike(whole, after[j1:j2])
