@@ -306,6 +306,8 @@ def test_a_finding_and_a_policy_are_explained_without_the_ways_to_accept(clinic)
         unknown = await client.call_tool("explain", {"name": "--version"})
         assert unknown.is_error
         assert "unknown finding or policy" in text(unknown)
+        broken = await client.call_tool("explain", {"name": "a\0b"})
+        assert (broken.is_error, "bug" in text(broken), "such a character" in text(broken)) == (True, False, True)
 
     served(clinic.path, work)
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from agentreview.errors import UsageError
 from agentreview.records import dataclass
 
 if TYPE_CHECKING:
@@ -46,9 +47,15 @@ class Done:
 
 
 async def run(arguments: Sequence[str], beat: Beat | None = None) -> Done:
-    """Run ``agentreview ARGUMENTS`` to its end. ``beat`` hears every second for how long it has been running."""
+    """Run ``agentreview ARGUMENTS`` to its end. ``beat`` hears every second for how long it has been running.
+
+    Raises UsageError for what no program can be given.
+    """
     argv = [sys.executable, "-c", _START, *arguments]
-    child = await anyio.open_process(argv, stdin=PIPE, stdout=PIPE, stderr=PIPE, start_new_session=True)
+    try:
+        child = await anyio.open_process(argv, stdin=PIPE, stdout=PIPE, stderr=PIPE, start_new_session=True)
+    except ValueError as error:  # a zero byte, or half of a surrogate pair
+        raise UsageError("nothing has a name with such a character in it", fix="Write it as a report prints it") from error
     parts: dict[str, bytes] = {}
     try:
         async with anyio.create_task_group() as beside:
