@@ -231,3 +231,30 @@ def test_a_check_whose_answer_is_kept_and_a_page_that_looks_after_itself_are_sil
     assert lost(before, after) == []
     page = "class Editor {\n  rules() {\n    %s\n    return this.rows;\n  }\n}\n"
     assert lost(page % "this.checkIfRulesHaveChanged();", page % "", "src/editor.ts") == []
+
+
+def test_what_went_is_called_what_it_was_a_refusal_a_predicate_or_a_check():
+    before = """\
+from django.contrib.auth.decorators import permission_required
+from django.http import HttpResponseForbidden, JsonResponse
+
+from clinic.models import Patient
+
+
+@permission_required("clinic.view_patient", raise_exception=True)
+def one(request, pk):
+    if pk not in request.user.patients:
+        return HttpResponseForbidden()
+    return JsonResponse({"name": Patient.objects.get(pk=pk, org=request.user.org).name})
+"""
+    for gone, told in (
+        (
+            "    if pk not in request.user.patients:\n        return HttpResponseForbidden()\n",
+            "the refusal HttpResponseForbidden",
+        ),
+        (", org=request.user.org", "the tenant predicate of Patient.objects.get.name"),
+        ('@permission_required("clinic.view_patient", raise_exception=True)\n', "permission_required"),
+    ):
+        claims = [c.claim for c in reviewed(change("app/x.py", before, before.replace(gone, ""))).claims]
+        said = [c.fix.partition(" back in one,")[0] for c in claims if c.rule == "conduct.check-removed"]
+        assert said == [f"Put {told}"], gone

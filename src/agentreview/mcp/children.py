@@ -55,7 +55,9 @@ async def run(arguments: Sequence[str], beat: Beat | None = None) -> Done:
     try:
         child = await anyio.open_process(argv, stdin=PIPE, stdout=PIPE, stderr=PIPE, start_new_session=True)
     except ValueError as error:  # a zero byte, or half of a surrogate pair
-        raise UsageError("nothing has a name with such a character in it", fix="Write it as a report prints it") from error
+        raise UsageError(
+            "nothing has a name with such a character in it", fix="Write it as a report prints it"
+        ) from error
     parts: dict[str, bytes] = {}
     try:
         async with anyio.create_task_group() as beside:

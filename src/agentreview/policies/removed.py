@@ -26,6 +26,7 @@ _DATA = frozenset({"read", "write", "delete", "raw-sql", "generic-read", "generi
 _DENIAL = lazy(
     r"\b40[13]\b|forbidden|permission|unauthor|authoriz|notallowed|accessdenied|notauthenticated", re.IGNORECASE
 )
+_REFUSES = lazy(r"\b40[134]\b|Forbidden\b|PermissionDenied\b|AccessDenied\b")  # it is what answers, not what asks
 
 
 @dataclass(slots=True, eq=False)
@@ -191,7 +192,10 @@ def _units(policy: Policy, check: Check, change: FileChange, before: View, after
             # One of several ways to verify went; whether what is left is enough is a question.
             left = concept == "token-check" and any(f.concept == concept and f.call == gone.call for f in new_own)
             perhaps = asked or left or (tamed and concept == "sanitize")
-            yield Removal(_claim(policy, check, change, before, after, unit, new, gone, asked=perhaps), concept)
+            what = "the refusal " if _REFUSES.search(before.analysis.module.source[gone.start : gone.end]) else ""
+            yield Removal(
+                _claim(policy, check, change, before, after, unit, new, gone, what=what, asked=perhaps), concept
+            )
         if (
             "scope" in check.concepts
             and _limited(new_own) < _limited(old_own)
