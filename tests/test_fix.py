@@ -34,7 +34,8 @@ AT_LEAST = {  # of its bad examples, for how many an edit is proposed
     "access.csrf-cors": 12, "access.insecure-randomness": 7, "conduct.check-removed": 15, "conduct.gate-tampered": 8, "conduct.guard-removed": 9,
     "conduct.suppression-added": 12, "conduct.test-weakened": 18, "data.audit-removed": 13, "hipaa.audit-bypass": 6, "hipaa.audit-order": 8,
     "hipaa.encryption": 14, "hipaa.phi-in-errors": 12, "hipaa.phi-in-logs": 21, "hipaa.retention-deletion": 5, "hipaa.session-timeout": 11,
-    "injection.eval": 2, "injection.sql": 3, "injection.template": 6, "quality.fail-open": 11, "secrets.in-logs": 2, "tenancy.isolation-disabled": 10,
+    "injection.eval": 2, "injection.sql": 3, "injection.template": 6, "quality.fail-open": 12, "secrets.hardcoded": 5, "secrets.in-logs": 2, "tenancy.isolation-disabled": 10,
+    "tenancy.unique-constraint": 6,
 }  # fmt: skip
 RULES = {policy.id: policy.rule for policy in load().policies}
 

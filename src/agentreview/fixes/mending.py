@@ -17,6 +17,17 @@ _WITH = lazy(r"^(\s*)(?:async )?with\s+(?!.*\sas\s)[^,]*:\s*$")
 _DO = lazy(r"^(\s*)[\w.:]+(?:\([^()]*\))?\s+do\s*$")
 _LEFT = lazy(r"\.catch\(\s*\(\w*\)\s*=>\s*(?:\{\s*\}|null|undefined|false)\s*\)|\s+rescue\s+(?:nil|false)\s*$")
 _CATCH = lazy(r"\bcatch\s*\(\s*(?:final\s+)?(?:[\w.|\s]+\s)?(\w+)\s*(?::\s*\w+\s*)?\)\s*\{\s*$")
+_OWNER = lazy(r"\b((?:org|organi[sz]ation|tenant|clinic|account|company|workspace|practice|hospital)(?:_id|Id)?)\b")
+_BELONGS = lazy(r"^\s*(?:belongs_to|acts_as_tenant)\s*\(?\s*:(\w+)")
+_UNIQUE = (
+    (lazy(r"(UniqueConstraint\(.*?\bfields\s*=\s*[\[(])(?=[\"'])"), r'\1"TENANT", '),
+    (lazy(r"(UniqueConstraint\()(?=[\"']\w+[\"']\s*,)"), r'\1"TENANT", '),
+    (lazy(r"(\bunique_together\s*=\s*[\[(]{1,2})(?=[\"'])"), r'\1"TENANT", '),
+    (lazy(r"(@(?:Unique|Index)\(\s*\[)(?=[\"'])"), r'\1"TENANT", '),
+    (lazy(r"(?i)(\bUNIQUE\s+INDEX\b.*?\bON\s+\S+\s*\()(?=\w)"), r"\1TENANT, "),
+    (lazy(r"\buniqueness:\s*true\b"), r"uniqueness: { scope: :TENANT }"),
+    (lazy(r"(\bvalidates_uniqueness_of\s+:\w+)\s*$"), r"\1, scope: :TENANT"),
+)
 _LEADS = lazy(r"(?i)(?:\b(?:with|for|is|of|as|to|by|from|in|on)|[:=(])\s*$")
 _SECRETS = "token secret password passwd key api auth authorization credential credentials access refresh bearer session cookie dsn url"
 
@@ -133,6 +144,30 @@ def reordered(finding: Finding, change: FileChange, analysis: Analysis) -> Itera
             text = source[b.start : b.end] + source[a.end : b.start] + source[a.start : a.end]
             new = here[: a.start - starts] + text + here[b.end - starts :]
             yield replacing(change.path, note, number, number, [new])
+
+
+def together(finding: Finding, change: FileChange, tenant: str) -> Iterator[Edit]:
+    """Make what is unique over all tenants unique together with the tenant: by each name of the file that may be one."""
+    lines = lines_of(change.after or b"") or []
+    if finding.side == "before" or not 1 <= finding.start_line <= len(lines):
+        return
+    names = (
+        [] if change.path.endswith(".sql") else _owners(lines, change.path)
+    )  # of several tables, whose they are is not known
+    for name in dict.fromkeys([*([tenant] if tenant else []), *names]):
+        for number in range(finding.start_line, min(finding.end_line, finding.start_line + 3, len(lines)) + 1):
+            for pattern, into in _UNIQUE:
+                new, count = pattern.subn(into.replace("TENANT", name), lines[number - 1], 1)
+                if count:
+                    yield replacing(change.path, f"unique within {name}", number, number, [new])
+
+
+def _owners(lines: Sequence[str], path: str) -> list[str]:
+    """Names in a file that may say to whom a row belongs, the way its language writes a column of them."""
+    found = [name for line in lines for name in _OWNER.findall(line)]
+    if path.endswith(".rb"):
+        found = [match[1] + "_id" for line in lines if (match := _BELONGS.search(line))] + found
+    return found[:6]
 
 
 def unsaid(finding: Finding, analysis: Analysis) -> Iterator[Edit]:

@@ -13,7 +13,7 @@ from itertools import islice
 from agentreview.anchor import fingerprint
 from agentreview.fixes.edits import applied, changed
 from agentreview.fixes.identifying import identified
-from agentreview.fixes.mending import raised, reordered, unsaid, unwrapped
+from agentreview.fixes.mending import raised, reordered, together, unsaid, unwrapped
 from agentreview.fixes.parametrising import parametrised
 from agentreview.fixes.restoring import restored
 from agentreview.fixes.rewriting import rewritten
@@ -31,7 +31,7 @@ TRIED = 6  # candidates for one finding
 _TAKEN_AWAY = frozenset({"removed", "loosened", "weakened", "grown", "gate"})
 _DROPPED = ("tenancy.query-scope", "access.object-level", "tenancy.raw-sql", "access.endpoint-auth", "hipaa.audit-phi-read", "hipaa.audit-phi-write")  # fmt: skip
 _SHOWN = ("hipaa.phi-in-logs", "hipaa.phi-in-errors")
-_SWITCHED = ("tenancy.isolation-disabled", "hipaa.audit-bypass")
+_SWITCHED = ("tenancy.isolation-disabled", "hipaa.audit-bypass", "quality.fail-open")
 _SQL = ("injection.sql", "tenancy.raw-sql")
 
 
@@ -131,6 +131,8 @@ def _candidates(finding: Finding, change: FileChange, engine: Engine) -> Iterato
             yield from reordered(finding, change, analysis)
         if finding.rule == "secrets.in-logs":
             yield from unsaid(finding, analysis)
+    if "unique" in forms:
+        yield from together(finding, change, engine.config.facts.tenant.key)
     if finding.rule in _SWITCHED:
         yield from unwrapped(finding, change)
     if forms & _TAKEN_AWAY or finding.rule in _DROPPED:

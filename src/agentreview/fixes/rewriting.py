@@ -94,7 +94,10 @@ _PYTHON_SECRET = lazy(r"^(\s*)([A-Z][A-Z0-9_]*)(\s*(?::\s*str\s*)?=\s*)([\"'])[^
 _JS_SECRET = lazy(
     r"^(\s*(?:export )?(?:const|let|var) )([A-Za-z_]\w*)((?::\s*string)?\s*=\s*)([\"'`])[^\"'`$]+\4(;?\s*)$"
 )
-_RUBY_SECRET = lazy(r"^(\s*)([A-Z][A-Z0-9_]*)(\s*=\s*)([\"'])[^\"'#]+\4(\s*)$")
+_RUBY_SECRET = lazy(r"^(\s*)([A-Z][\w.]*)(\s*=\s*)([\"'])[^\"'#]+\4(\s*)$")
+_PYTHON_DEFAULT = lazy(r"\bos\.(?:environ\.get|getenv)\(\s*[\"'](\w+)[\"']\s*,\s*[\"'][^\"']{8,}[\"']\s*\)")
+_PYTHON_KEYWORD = lazy(r"[(,]\s*(\w+)\s*=\s*([\"'][^\"'{}\\\s]{8,}[\"'])(?=\s*[,)])")
+_JS_PROPERTY = lazy(r"(?:^|[{,])\s*(\w+)\s*:\s*([\"'][^\"'\\\s]{8,}[\"'])(?=\s*[,}]|\s*$)")
 _PYTHON_IMPORT = lazy(r"^(?:import|from)\s")
 
 
@@ -123,25 +126,42 @@ def rewritten(finding: Finding, change: FileChange) -> Iterator[Edit]:
 def _from_environment(path: str, lines: Sequence[str], number: int) -> Iterator[Edit]:
     """Read a credential where it is set: ``API_KEY = os.environ["API_KEY"]``."""
     line, note = lines[number - 1].rstrip("\r"), "read from the environment, where it has to be set now"
-    if path.endswith(".py") and (match := _PYTHON_SECRET.match(line)):
-        edit = replacing(path, note, number, number, [f'{match[1]}{match[2]}{match[3]}os.environ["{match[2]}"]'])
-        if not any(re.match(r"import os\b", other) for other in lines):
-            at = next(
-                (n for n, other in enumerate(lines, 1) if _PYTHON_IMPORT.match(other) and "__future__" not in other), 0
-            )
-            at = at or _first_code(lines)
-            edit = replace(
-                edit, replacements=(*edit.replacements, Replacement(start=at, end=at - 1, lines=("import os",)))
-            )
-        yield edit
-    elif re.search(r"\.[cm]?[jt]sx?$", path) and (match := _JS_SECRET.match(line)):
-        name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", match[2]).upper()
+    if path.endswith(".py"):
+        for text in _read_by_python(line):
+            yield _with_os(replacing(path, note, number, number, [text]), lines)
+    elif re.search(r"\.[cm]?[jt]sx?$", path):
         cast = " as string" if re.search(r"\.[cm]?tsx?$", path) else ""
-        yield replacing(
-            path, note, number, number, [f"{match[1]}{match[2]}{match[3]}process.env.{name}{cast}{match[5]}"]
-        )
+        if match := _JS_SECRET.match(line):
+            text = f"{match[1]}{match[2]}{match[3]}process.env.{_variable(match[2])}{cast}{match[5]}"
+            yield replacing(path, note, number, number, [text])
+        for match in _JS_PROPERTY.finditer(line):
+            text = f"{line[: match.start(2)]}process.env.{_variable(match[1])}{cast}{line[match.end(2) :]}"
+            yield replacing(path, note, number, number, [text])
     elif path.endswith(".rb") and (match := _RUBY_SECRET.match(line)):
-        yield replacing(path, note, number, number, [f'{match[1]}{match[2]}{match[3]}ENV.fetch("{match[2]}")'])
+        text = f'{match[1]}{match[2]}{match[3]}ENV.fetch("{_variable(match[2])}")'
+        yield replacing(path, note, number, number, [text])
+
+
+def _read_by_python(line: str) -> Iterator[str]:
+    if match := _PYTHON_SECRET.match(line):
+        yield f'{match[1]}{match[2]}{match[3]}os.environ["{match[2]}"]'
+    for match in _PYTHON_DEFAULT.finditer(line):
+        yield f'{line[: match.start()]}os.environ["{match[1]}"]{line[match.end() :]}'
+    for match in _PYTHON_KEYWORD.finditer(line):
+        yield f'{line[: match.start(2)]}os.environ["{_variable(match[1])}"]{line[match.end(2) :]}'
+
+
+def _variable(name: str) -> str:
+    """``Stripe.apiKey`` as the name of a variable of the environment."""
+    return re.sub(r"\W+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)).upper()
+
+
+def _with_os(edit: Edit, lines: Sequence[str]) -> Edit:
+    if any(re.match(r"import os\b", other) for other in lines):
+        return edit
+    at = next((n for n, other in enumerate(lines, 1) if _PYTHON_IMPORT.match(other) and "__future__" not in other), 0)
+    at = at or _first_code(lines)
+    return replace(edit, replacements=(*edit.replacements, Replacement(start=at, end=at - 1, lines=("import os",))))
 
 
 def _first_code(lines: Sequence[str]) -> int:
