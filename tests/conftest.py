@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -23,6 +24,10 @@ OTHER_GIT = os.environ.get("AGENTREVIEW_TEST_GIT")  # the path of another git, t
 # No clock decides whether a test passes: the machine may be busy.
 hypothesis.settings.register_profile("suite", deadline=None)
 hypothesis.settings.load_profile("suite")
+
+# A script that starts the suite in the background has interrupts ignored, and every process below would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The command is started a thousand times, and may keep its compiled modules.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

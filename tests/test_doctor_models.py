@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from commandline import agentreview
 from messages_server import KEY, MessagesServer, Reply
+from warm import agentreview
 
 ENABLED = '[reviewers]\nenabled = ["tenant-isolation"]\n'
 

@@ -13,10 +13,11 @@ from dataclasses import replace
 import pytest
 
 from agentreview.cli import main
-from commandline import COMMAND, agentreview, one_line
+from commandline import COMMAND, one_line
 from messages_server import MessagesServer, Received, Reply
 from reviewing import answer, claim, suspect, verdicts, where
 from waiting import PATIENCE, eventually
+from warm import agentreview
 
 BEFORE = """\
 from django.contrib.auth.decorators import login_required

@@ -1,4 +1,4 @@
-"""``agentreview mcp``, the installed program, asked by the SDK's own client over stdio."""
+"""``agentreview mcp``, asked by the SDK's own client over stdio; with the settings of each tool, the installed program itself."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from mcp.shared.exceptions import MCPError
 from agentreview.policies.load import load
 from commandline import BAD, COMMAND, GOOD, RULE, agentreview, one_line
 from waiting import PATIENCE, ended, eventually
+from warm import warmed
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -33,7 +34,7 @@ def served(
     cwd: Path, work: Callable[[Client], Awaitable[Any]], *arguments: str, command: list[str] | None = None, **env: str
 ) -> Any:
     """Start the server in a directory, do ``work`` with a client of it, and return what that returns."""
-    first, *rest = command or [*COMMAND, "mcp", *arguments]
+    first, *rest = command or [*warmed("mcp.server.lowlevel", "mcp.server.stdio", "mcp_types"), "mcp", *arguments]
     server = StdioServerParameters(command=first, args=rest, cwd=cwd, env={**os.environ, **env})
 
     async def connected() -> tuple[Any, BaseException | None]:

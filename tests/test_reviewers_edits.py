@@ -10,10 +10,11 @@ import pytest
 from agentreview.fixes.proposing import propose
 from agentreview.reporters.jsonreport import loads
 from agentreview.reporters.sarif import to_sarif
-from commandline import HEAD, MODELS, agentreview, one_line
+from commandline import HEAD, MODELS, one_line
 from engine import change, engine
 from messages_server import MessagesServer, Reply
 from reviewing import VIEWS, Backend, answer, claim, reading, rows, verdicts, where
+from warm import agentreview
 
 SETTINGS = '[reviewers]\nenabled = ["careful"]\n'
 CAREFUL = """\

@@ -1,4 +1,4 @@
-"""The installed command with model reviewers, against a real server that speaks the Messages API."""
+"""The command with model reviewers, against a real server that speaks the Messages API."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ import pytest
 
 from agentreview.reporters import REPORTERS
 from agentreview.reporters.jsonreport import loads
-from commandline import GOOD, HEAD, MODELS, agentreview
+from commandline import GOOD, HEAD, MODELS
 from messages_server import MessagesServer, Reply
 from reviewing import answer, claim, suspect, verdicts, where
 from waiting import PATIENCE, eventually
+from warm import agentreview
 
 SETTINGS = '[reviewers]\nenabled = ["careful"]\n'
 CAREFUL = """\
