@@ -17,6 +17,7 @@ from agentreview.install import install
 from agentreview.room import read_room
 from agentreview.version import engine_version
 from commandline import BAD, COMMAND, GOOD, MODELS, RULE, agentreview, one_line
+from conftest import git_version
 from messages_server import MessagesServer, Reply
 from reviewing import answer
 from test_reviewers_endtoend import CAREFUL, VIEW, reviewer
@@ -262,6 +263,27 @@ def test_a_branch_is_named_so_that_the_workflow_of_the_project_is_its_own(clinic
     assert {(r["branch"], r["workflow"]) for r in rows[1:]} == {("fix/login", "mend"), ("fix/other", "mend")}
     assert "fix/login" not in remove(clinic, "login").partition("deleted")[0]
     assert clinic.git("branch", "--list", "fix/*").strip() == "+ fix/other"
+
+
+@pytest.mark.parametrize("kind", [("--bare",), ()])
+def test_where_git_may_not_look_for_bare_repositories_a_worktree_comes_and_goes(
+    make_repo: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: tuple[str, ...]
+) -> None:
+    seed, store = make_repo("seed"), make_repo("store.git", *kind)
+    seed.commit({"README.md": "x\n"})
+    store.git("fetch", "-q", str(seed.path), "main:trunk")
+    store.git("worktree", "add", "-q", str(tmp_path / "trunk"), "trunk")
+    (tmp_path / "settings").write_text("[safe]\nbareRepository = explicit\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "settings"))
+    here = type(seed)(tmp_path / "trunk")
+    assert install(open_repository(str(here.path)), native=True).done
+    add(here, "login")
+    assert "login" in [row["name"] for row in listed(here)]
+    remove(here, "login")
+    assert len(listed(here)) == 2
+    if kind and git_version() >= (2, 38):  # older ones do not know the setting
+        done = agentreview("status", cwd=store.path)
+        assert (done.code, "Run it in one of its worktrees" in done.err) == (2, True)
 
 
 def test_from_a_bare_repository_a_worktree_is_made_beside_it(make_repo: Any, tmp_path: Path) -> None:

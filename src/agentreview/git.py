@@ -273,9 +273,14 @@ def worktrees(repo: Repository) -> tuple[WorktreeInfo, ...]:
     return _worktrees(out)
 
 
-def worktrees_from(path: str | None = None) -> tuple[WorktreeInfo, ...]:
-    """The same seen from a directory, which may be a bare repository and so no worktree itself. UsageError for none."""
+def worktrees_from(path: str | None = None, *, git_dir: bool = False) -> tuple[WorktreeInfo, ...]:
+    """The same seen from a directory, which may be a bare repository and so no worktree itself. UsageError for none.
+
+    ``git_dir``: git has named it as a git directory before, so that it is one, whatever safe.bareRepository says.
+    """
     where, environment = _seen_from(path)
+    if path and git_dir:
+        environment = {"GIT_DIR": path}
     status, out, error = _execute((*where, *_SAFE_OPTIONS, "worktree", "list", "--porcelain", "-z"), environment)
     if status:  # git < 2.36, or no repository
         status, out, error = _execute((*where, *_SAFE_OPTIONS, "worktree", "list", "--porcelain"), environment)
@@ -510,4 +515,9 @@ def _not_reviewable(where: tuple[str, ...], out: bytes, stderr: bytes) -> UsageE
                 f"{place} is a bare repository", fix="Reviewing needs a worktree: `git worktree add`, and run it there"
             )
         return UsageError(f"{place} is not in a work tree", fix="Run it in the worktree, not in its .git directory")
-    return UsageError(f"git cannot open {place}: {complaint(stderr)}", fix="Repair what `git status` reports there")
+    fix = "Repair what `git status` reports there"
+    if "safe.bareRepository" in said:
+        fix = "Run it in one of its worktrees, or name the repository: GIT_DIR"
+    elif "repository extension" in said or "git repo version" in said:
+        fix = "This git is older than the repository: install a newer one, and see that it is first on the PATH"
+    return UsageError(f"git cannot open {place}: {complaint(stderr)}", fix=fix)

@@ -84,7 +84,7 @@ class Follower:
     async def _list(self) -> None:
         """Ask git for the worktrees, follow their directories, and look at those that are new or were not read."""
         self._listen(self._infos.values())  # before the question: what changes after the answer is heard
-        infos = await asyncio.to_thread(worktrees_from, self.common)
+        infos = await asyncio.to_thread(worktrees_from, self.common, git_dir=True)
         self._listen(infos)
         before = {place.row.path: place.row for place in self.board}
         self._infos = {info.path: info for info in infos}

@@ -78,7 +78,7 @@ def remove(where: str, name: str, *, force: bool = False, keep_branch: bool = Fa
         )
     there = os.path.lexists(info.path)
     options = ("--force", "--force") if force or not there else ()
-    status, _, error = administer(common, "worktree", "remove", *options, info.path)
+    status, _, error = _administer(common, "worktree", "remove", *options, info.path)
     if status:
         raise UsageError(
             f"git cannot remove {shown(info.path)}: {complaint(error)}",
@@ -90,14 +90,19 @@ def remove(where: str, name: str, *, force: bool = False, keep_branch: bool = Fa
     )
 
 
+def _administer(common: str, *args: str) -> tuple[int, bytes, bytes]:
+    """Run git with the git directory named: where it is bare, git may be told not to look for it (safe.bareRepository)."""
+    return administer(common, *args, env={"GIT_DIR": common})
+
+
 def _delete(common: str, info: WorktreeInfo) -> bool:
     """Delete the branch if it is where it was looked at, and checked out nowhere else."""
-    heads = text(administer(common, "worktree", "list", "--porcelain")[1]).split("\n")
+    heads = text(_administer(common, "worktree", "list", "--porcelain")[1]).split("\n")
     if f"branch refs/heads/{info.branch}" in heads:
         return False
-    status = administer(common, "update-ref", "--no-deref", "-d", f"refs/heads/{info.branch}", info.head)[0]
+    status = _administer(common, "update-ref", "--no-deref", "-d", f"refs/heads/{info.branch}", info.head)[0]
     if status == 0:
-        administer(common, "config", "--local", "--remove-section", f"branch.{info.branch}")
+        _administer(common, "config", "--local", "--remove-section", f"branch.{info.branch}")
     return status == 0
 
 
