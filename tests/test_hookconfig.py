@@ -212,6 +212,19 @@ def test_the_doctor_finds_a_section_that_does_not_run(repo: Any, tool: tuple[str
     assert commit(repo)[0] == 1
 
 
+def test_a_worktree_in_which_they_are_switched_off_is_found(
+    repo: Any, tool: tuple[str, Path], new_git: None, tmp_path: Path
+) -> None:
+    repo.commit({"a": "1\n"})
+    put(repo, tool, config=True)
+    repo.git("worktree", "add", "-q", str(tmp_path / "other"))
+    repo.git("config", "extensions.worktreeConfig", "true")
+    repo.git("-C", str(tmp_path / "other"), "config", "--worktree", f"{OURS}.enabled", "false")
+    checks = look(repo)
+    assert (checks["worktree main"].status, checks["worktree other"].status) == ("ok", "fail")
+    assert checks["worktree other"].detail.endswith("and hook.agentreview-pre-commit is not in force")
+
+
 def test_installing_again_switches_on_what_was_switched_off(repo: Any, tool: tuple[str, Path], new_git: None) -> None:
     put(repo, tool, config=True)
     repo.git("config", f"{OURS}.enabled", "")

@@ -126,7 +126,10 @@ def _placed(repo: Repository, stage: str, front_ends: tuple[FrontEnd, ...]) -> t
     configured = hookconfig.our_scripts(repo).get(stage) if hookconfig.understood(repo) else None
     hook = Path(repo.hooks_dir, stage)
     if configured is None:
-        return _hook(hook, front_ends), hook if is_ours(hook) else None
+        check = _hook(hook, front_ends)
+        if check.status != OK and any(one.name == f"{hookconfig.PREFIX}{stage}" for one in hookconfig.configured(repo)):
+            check = replace(check, detail=f"{check.detail}, and hook.{hookconfig.PREFIX}{stage} is not in force")
+        return check, hook if is_ours(hook) else None
     name = f"hook {stage}"
     check = _own_hook(name, configured, _wrong(stage), f", named by hook.{hookconfig.PREFIX}{stage}")
     if not os.access(configured, os.X_OK):
