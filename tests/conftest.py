@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 import hypothesis
@@ -65,6 +66,14 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
         monkeypatch.setenv("PATH", f"{Path(OTHER_GIT).parent}:{os.environ['PATH']}")
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+
+
+@pytest.fixture
+def one_day() -> None:
+    """For a test that compares with today: no new day (UTC) begins meanwhile."""
+    left = 86_400 - time.time() % 86_400
+    if left < 120:
+        time.sleep(left + 1)
 
 
 class Repo:

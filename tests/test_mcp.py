@@ -455,6 +455,24 @@ def test_an_interrupt_ends_it_at_once_in_one_line(clinic):
     assert one_line(said.decode()) == "agentreview: interrupted: the server ended"
 
 
+def test_a_client_that_reads_no_more_answers_ends_it_without_a_word(clinic):
+    server = subprocess.Popen(
+        [*COMMAND, "mcp"], cwd=clinic.path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert server.stdin is not None
+    assert server.stdout is not None
+    server.stdin.write(json.dumps(INITIALIZE).encode() + b"\n")
+    server.stdin.flush()
+    server.stdout.readline()
+    server.stdout.close()
+    server.stdin.write(json.dumps({"jsonrpc": "2.0", "id": 2, "method": "tools/list"}).encode() + b"\n")
+    server.stdin.close()
+    assert server.wait(PATIENCE) == 0
+    assert server.stderr is not None
+    assert server.stderr.read() == b""
+    server.stderr.close()
+
+
 def test_two_calls_at_once_are_both_answered(clinic):
     other = clinic.path.parent / "other"
     clinic.git("worktree", "add", "-q", "--detach", str(other))

@@ -322,7 +322,7 @@ def test_a_ledger_that_was_damaged_is_said(repo):
     assert "1 line below" in run("costs", cwd=repo.path).err
 
 
-def test_status_says_that_more_was_spent_today_than_it_can_read(repo):
+def test_status_says_that_more_was_spent_today_than_it_can_read(repo, one_day):
     repo.commit({"a": "1"})
     assert json.loads(run("status", "--json", cwd=repo.path).out)["unreadable_cost_lines"] == 0
     spend(repo, day=time.time())

@@ -15,6 +15,7 @@ from agentreview.errors import UsageError
 from agentreview.waiverfile import WAIVERS_NAME, parse
 from commandline import BAD, GOOD, RULE, agentreview, one_line
 
+pytestmark = pytest.mark.usefixtures("one_day")
 REASON = "the gateway records every read"
 
 

@@ -33,7 +33,7 @@ from mcp_types import (
 )
 from pydantic import BaseModel, ValidationError
 
-from agentreview.console import bug, say
+from agentreview.console import bug, discard_output, say
 from agentreview.errors import AgentReviewError, ExitCode, IncompleteError, UsageError
 from agentreview.records import dataclass
 from agentreview.reporters.text import escape
@@ -111,7 +111,18 @@ SPECS: dict[str, Spec] = {
 def serve(start: str | None) -> None:
     """Serve the repository at ``start`` (or here) on stdin and stdout until the client goes."""
     signal.signal(signal.SIGINT, _interrupted)
-    anyio.run(_serve, Place(start))
+    try:
+        anyio.run(_serve, Place(start))
+    except Exception as error:
+        if not _client_gone(error):
+            raise
+        discard_output()
+
+
+def _client_gone(error: BaseException) -> bool:
+    """Whether all that went wrong is that nobody reads the answers any more: a client that was killed ends it like any other."""
+    parts: tuple[BaseException, ...] = getattr(error, "exceptions", ())
+    return all(map(_client_gone, parts)) if parts else isinstance(error, BrokenPipeError)
 
 
 def _interrupted(*_: object) -> None:
