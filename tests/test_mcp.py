@@ -127,6 +127,21 @@ def test_a_review_says_what_the_agent_format_says_and_the_same_as_a_value(clinic
     assert answer["counts"]["blocking"] == 1
 
 
+def test_a_finding_has_its_edit_whose_it_is_and_how_to_make_it(repo):
+    repo.commit({"README.md": "x"})
+    line = 'log.Printf("admitted %s %s", patient.Name, patient.SSN)'
+    repo.stage(
+        {"ward/admit.go": f'package ward\n\nimport "log"\n\nfunc Admit(patient *models.Patient) {{\n\t{line}\n}}\n'}
+    )
+    (finding,) = called(repo.path, "review_staged").structured_content["findings"]
+    assert finding["edit"] == {
+        "by": "policy:hipaa",
+        "note": "the record's id instead of what it holds",
+        "changes": [{"start": 6, "end": 6, "lines": ['\tlog.Printf("admitted %v", patient.ID)']}],
+        "command": f"agentreview fix {finding['id']} --apply",
+    }
+
+
 def test_every_answer_fits_the_schema_of_its_tool(clinic):
     async def work(client: Client) -> None:
         schemas = {tool.name: tool.output_schema for tool in (await client.list_tools()).tools}

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft4Validator
 
-from agentreview.model import Decision, Evidence, Origin, Outcome, Severity, Status, Waiver
+from agentreview.model import Decision, Edit, Evidence, Origin, Outcome, Replacement, Severity, Status, Waiver
 from agentreview.reporters.sarif import render
 from factories import finding, rule, run, skipped, verdict, waived
 
@@ -131,6 +131,35 @@ def test_removed_code_is_not_located_by_its_old_line():
     assert "contextRegion" not in physical
     assert "(line 14 before this change)" in entry["message"]["text"]
     assert entry["properties"]["startLine"] == 14
+
+
+@pytest.mark.parametrize(
+    ("one", "expected"),
+    [
+        (
+            Replacement(start=4, end=5, lines=("\ta", "b")),
+            {"deletedRegion": {"startLine": 4, "endLine": 5}, "insertedContent": {"text": "\ta\nb"}},
+        ),
+        (
+            Replacement(start=4, end=3, lines=("a",)),
+            {
+                "deletedRegion": {"startLine": 4, "startColumn": 1, "endLine": 4, "endColumn": 1},
+                "insertedContent": {"text": "a\n"},
+            },
+        ),
+        (
+            Replacement(start=4, end=4, lines=()),
+            {"deletedRegion": {"startLine": 4, "startColumn": 1, "endLine": 5, "endColumn": 1}},
+        ),
+    ],
+)
+def test_an_edit_is_a_fix_by_whole_lines(one, expected):
+    edit = Edit(path="clinic/a b.py", replacements=(one,), note="proposed by reviewer:x \x1b[2J")
+    (fix,) = result(verdict(finding(edit=edit)))["fixes"]
+    assert fix["description"]["text"] == "proposed by reviewer:x \\x1b[2J"
+    (changed,) = fix["artifactChanges"]
+    assert changed["artifactLocation"]["uri"] == "clinic/a%20b.py"
+    assert changed["replacements"] == [expected]
 
 
 def test_a_rule_that_nobody_listed_is_made_from_its_finding():
