@@ -37,6 +37,7 @@ AT_LEAST = {  # of its bad examples, for how many an edit is proposed
     "injection.eval": 2, "injection.sql": 3, "injection.template": 6, "quality.fail-open": 12, "secrets.hardcoded": 5, "secrets.in-logs": 2, "tenancy.isolation-disabled": 10,
     "tenancy.unique-constraint": 6,
 }  # fmt: skip
+UNFILLED = re.compile(r"\{(?:unit|resource|call|value|line|tenant)\}")
 RULES = {policy.id: policy.rule for policy in load().policies}
 
 
@@ -58,6 +59,7 @@ def test_an_edit_takes_the_finding_away_brings_none_and_the_file_still_parses(po
         change = change_of(example.path, example.before, example.after)
         assert change.after is not None
         said, engine = found(example, change)
+        assert not [f for f in said if UNFILLED.search(f"{f.message} {f.fix}")], "each place of a remediation is filled"
         edits = [(one, edit) for one in said if (edit := propose(one, change, engine)) is not None]
         fixed[policy] += bool(edits)
         for finding, edit in edits:

@@ -64,7 +64,7 @@ def scan(policy: Policy, check: Check, change: FileChange, lexicon: Lexicon, fac
         yield Claim(
             rule=policy.id, path=change.path, unit="", start_line=number, end_line=number, quote=lines[number - 1], side="after",
             identity=f"lines:{flat[:120]}", message=check.message.replace("{value}", shown).replace("{resource}", table or "a table"),
-            fix=(check.fix or policy.rule.fix).replace("{value}", shown).replace("{resource}", table or "the table"), hit=check.hit, evidence=(),
+            fix=_filled(check.fix or policy.rule.fix, shown, table or "the table", facts.tenant.key), hit=check.hit, evidence=(),
             needs=tuple(n for n in policy.needs if not facts.is_set(n)), confirmed=facts.settle(policy.needs), severity=check.severity,
         )  # fmt: skip
 
@@ -72,3 +72,17 @@ def scan(policy: Policy, check: Check, change: FileChange, lexicon: Lexicon, fac
 def is_trail(table: str) -> bool:
     """Whether a table is an audit trail, by its name."""
     return re.search(r"(?i)audit|history|^versions$|access_?log|crudevent|logentry|pgh_", table) is not None
+
+
+def _filled(template: str, shown: str, table: str, tenant: str) -> str:
+    """A remediation about a line of a file that has no functions."""
+    words = {
+        "value": shown,
+        "call": shown,
+        "resource": table,
+        "unit": "this file",
+        "tenant": tenant or "the tenant key",
+    }
+    for name, word in words.items():
+        template = template.replace("{" + name + "}", word)
+    return template
