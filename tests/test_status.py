@@ -104,6 +104,8 @@ def test_status_from_a_bare_repository_shows_worktrees_that_are_gone_locked_or_b
     assert seen["locked"]["locked"]
     assert "git status failed" in seen["broken"]["why"]
     assert done.code == 3
+    everywhere = agentreview("run", "--all-worktrees", "--format", "agent", cwd=bare.path)
+    assert f"== {bare.path}\nleft out: a bare repository has nothing staged\n" in everywhere.out
     shown = agentreview("status", cwd=bare.path)
     assert shown.code == 3
     assert "1 cannot be read" in shown.out

@@ -76,10 +76,11 @@ def _grouped(found: Sequence[Reviewed], form: str, *, painted: bool, wide: int, 
 
     lines: list[str] = []
     for one in found:
-        head = f"== {escape(one.path)} ({escape(one.branch or 'detached')})"
+        branch = one.branch or ("" if one.left_out else "detached")
+        head = f"== {escape(one.path)}{f' ({escape(branch)})' if branch else ''}"
         lines.append(f"\x1b[1m{head}\x1b[0m" if painted else head)
         if one.verdict is None:
-            lines.append(f"NOT REVIEWED: {escape(one.left_out or one.error)}")
+            lines.append(f"{'left out' if one.left_out else 'NOT REVIEWED'}: {escape(one.left_out or one.error)}")
         else:
             text = REPORTERS[form](one.verdict, color=painted, width=wide, verbose=verbose, quiet=quiet)
             lines += text.splitlines()

@@ -86,7 +86,9 @@ def weakened(before: Module, old: Unit, after: Module, new: Unit) -> Iterator[Lo
         yield Loss(WEAKER, "an assertion became", f"`{trivial}` (was `{lost[0][:80]}`)", old.line, new.line)
     elif lost and come:
         for was in lost:
-            same = next((now for now in come if _subject(was) and _subject(now) == _subject(was)), "")
+            about = _subject(was)
+            same = next((now for now in come if about and _subject(now) == about), "")
+            same = same or next((now for now in come if _weak(now) and about.startswith(f"{_subject(now)}.")), "")
             if same and _weak(same) and not _weak(was) and not _AS_TRUE.search(was):
                 yield Loss(WEAKER, "an assertion became", f"`{same[:80]}` (was `{was[:80]}`)", old.line, new.line)
                 break
