@@ -20,6 +20,7 @@ from waiting import PATIENCE, eventually
 from warm import agentreview
 
 SETTINGS = '[reviewers]\nenabled = ["careful"]\n'
+PATIENT = SETTINGS + "hook_seconds = 600\n"  # the machine may be busy
 CAREFUL = """\
 ---
 name: careful
@@ -71,7 +72,7 @@ def claims_all(text):
 
 @pytest.fixture
 def clinic(repo):
-    repo.commit({"clinic/models.py": MODELS, "agentreview.toml": SETTINGS, ".agents/profiles/careful.md": CAREFUL})
+    repo.commit({"clinic/models.py": MODELS, "agentreview.toml": PATIENT, ".agents/profiles/careful.md": CAREFUL})
     repo.stage({"clinic/views.py": VIEW})
     return repo
 

@@ -17,7 +17,7 @@ from agentreview.waiverfile import SIGNERS_NAME
 from commandline import BAD, GOOD, RULE, agentreview
 from messages_server import MessagesServer
 from reviewing import answer
-from test_reviewers_endtoend import CAREFUL, SETTINGS, VIEW, reviewer
+from test_reviewers_endtoend import CAREFUL, PATIENT, VIEW, reviewer
 
 pytestmark = [
     pytest.mark.slow,
@@ -161,7 +161,7 @@ def test_a_rebase_over_other_files_carries_every_review_over_and_nothing_is_revi
 
 
 def test_a_model_reviewer_is_not_asked_again_for_what_a_rebase_carries_over(clinic: Any) -> None:
-    settings = (clinic.path / "agentreview.toml").read_text() + SETTINGS
+    settings = (clinic.path / "agentreview.toml").read_text() + PATIENT
     clinic.git("checkout", "-q", "main")
     clinic.stage({"agentreview.toml": settings, ".agents/profiles/careful.md": CAREFUL})
     clinic.git("-c", "core.hooksPath=/dev/null", "commit", "-q", "-m", "read carefully")
