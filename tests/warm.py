@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,7 +19,7 @@ from commandline import SCRIPT, Done
 
 # Forks twice for each command: a process that waits for it and tells how it ended, and the command.
 SERVER = """\
-import contextlib, importlib, json, os, select, socket, sys
+import contextlib, importlib, json, os, select, shutil, socket, sys
 
 for name in sys.argv[2:]:
     importlib.import_module(name)
@@ -65,7 +64,8 @@ place.listen()
 print("ready", flush=True)
 while True:
     ready, _, _ = select.select([0, place], [], [])
-    if 0 in ready:  # the tests are over
+    if 0 in ready:  # the tests are over, or were killed
+        shutil.rmtree(os.path.dirname(sys.argv[1]), ignore_errors=True)
         break
     client, _ = place.accept()
     forked(lambda: served(client))
@@ -100,7 +100,7 @@ def _server(*modules: str) -> str:
     assert process.stdout is not None
     assert process.stdout.readline() == b"ready\n"
     process.stdout.close()
-    atexit.register(lambda: (process.stdin.close(), process.wait(), shutil.rmtree(folder)))
+    atexit.register(lambda: (process.stdin.close(), process.wait()))
     return address
 
 
