@@ -131,7 +131,16 @@ def test_a_period_is_one_of_stated_dates(repo):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--since", "yesterday"], ["--csv", "--json"], ["nothing-of-that-name"], ["--output=x"], ["HEAD..nothing"]],
+    [
+        ["--since", "yesterday"],
+        ["--until", "2026-02-30"],
+        ["--since", "2026-W40-1"],
+        ["--since", "2026-03-01", "--until", "2026-02-01"],
+        ["--csv", "--json"],
+        ["nothing-of-that-name"],
+        ["--output=x"],
+        ["HEAD..nothing"],
+    ],
 )
 def test_what_cannot_be_meant_is_refused_in_one_line(repo, arguments):
     repo.commit({"a": "1"})

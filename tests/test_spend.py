@@ -359,9 +359,10 @@ def test_what_a_worktree_spent_is_not_taken_for_nothing_when_it_cannot_be_read(r
 
 
 def test_a_date_that_is_none_is_a_usage_error(repo):
+    assert run("costs", "--since", "2026-13-01", cwd=repo.path).code == 2
     done = run("costs", "--since", "yesterday", cwd=repo.path)
     assert done.code == 2
-    assert "2026-11-01" in done.err
+    assert "Write it as 2026-10-01" in done.err
 
 
 def test_costs_import_no_sdk(repo):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agentreview.commands.shared import CONTEXT, emit, reviewed_config, worktree_option
+from agentreview.commands.shared import CONTEXT, checked_day, emit, reviewed_config, worktree_option
 from agentreview.console import say
 
 if TYPE_CHECKING:
@@ -50,8 +50,7 @@ def command(*, by: str, since: str, as_json: bool, worktree: str | None) -> int:
     from agentreview.git import open_repository
     from agentreview.spend import Ledger
 
-    if since and (len(since) != 10 or since[4] != "-" or since[7] != "-"):
-        raise UsageError(f"{since!r} is not a date", fix="Write it as 2026-11-01")
+    checked_day(since)
     repo = open_repository(worktree)
     config = reviewed_config(repo)
     ledger = Ledger(repo.store_dir, repo.state_dir)

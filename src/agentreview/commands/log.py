@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agentreview.commands.shared import CONTEXT, emit, left_out, worktree_option
+from agentreview.commands.shared import CONTEXT, checked_day, emit, left_out, worktree_option
 from agentreview.errors import ExitCode, UsageError
-from agentreview.lazyre import lazy
 
 if TYPE_CHECKING:
     from agentreview.auditlog import Logged
@@ -23,7 +22,6 @@ COLUMNS = (
     "commit", "at", "author", "subject", "standing", "reviewed_at", "reviewed_by", "branch", "advisory", "waived", "bypass",
     "agents", "not_reviewed", "receipt", "signed",
 )  # fmt: skip
-_DAY = lazy(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run what a commit message says
 
 
@@ -60,9 +58,10 @@ def command(
 
     if as_csv and as_json:
         raise UsageError("--csv and --json exclude each other", fix="Ask for one of them")
-    for day in filter(None, (since, until)):
-        if not _DAY.fullmatch(day):
-            raise UsageError(f"{day!r} is not a date", fix="Write it as 2026-10-01")
+    checked_day(since)
+    checked_day(until)
+    if since and until and until < since:
+        raise UsageError(f"{since} to {until} ends before it begins", fix="Change places")
     repo = open_repository(worktree)
     refused: list[Stored] = []
     found = logged(repo, _span(repo, span), refused=refused.append)

@@ -79,3 +79,15 @@ def reviewed_tree(repo: Repository) -> str:
 def unknown(what: str, name: str, known: Collection[str], *, more: str = "") -> UsageError:
     """Word the error for a name that is none of the known ones, with the nearest."""
     return UsageError(f"unknown {what} {name!r}", fix=f"{nearest(name, known)}{more}")
+
+
+def checked_day(text: str) -> None:
+    """Refuse what is no day of the calendar: nothing would be left of it, which looks like nothing having been there."""
+    from datetime import date
+
+    try:
+        good = not text or date.fromisoformat(text).isoformat() == text  # newer Pythons take other forms as well
+    except ValueError:
+        good = False
+    if not good:
+        raise UsageError(f"{text!r} is not a date", fix="Write it as 2026-10-01")
