@@ -313,6 +313,33 @@ def count(request):
     assert (clinic.path / "clinic/views.py").read_text() == view
 
 
+def test_what_one_edit_clears_together_is_said(clinic: Any) -> None:
+    good = (
+        HEAD
+        + """\
+
+
+@permission_required("clinic.view_patient", raise_exception=True)
+def patient_detail(request, pk):
+    patient = get_object_or_404(Patient, pk=pk, org=request.user.org)
+    audit_log(actor=request.user, action="read", obj=patient)
+    return JsonResponse({"name": patient.name})
+"""
+    )
+    clinic.stage({"clinic/views.py": good})
+    assert subprocess.run(["git", "commit", "-q", "-m", "x"], cwd=clinic.path, check=False).returncode == 0
+    clinic.stage(
+        {"clinic/views.py": good.replace('    audit_log(actor=request.user, action="read", obj=patient)\n', "")}
+    )
+    report = agentreview("--format", "agent", cwd=clinic.path).out
+    assert "[data.audit-removed]" in report
+    assert "[hipaa.audit-phi-read]" in report
+    assert "  or: the edit of FIX 1 clears this as well\n" in report
+    [name] = re.findall(r"or run: agentreview fix (b2:\w+) --apply", report)
+    done = agentreview("fix", name, "--apply", cwd=clinic.path)
+    assert (done.code, "PASSED" in done.out) == (0, True), done
+
+
 def test_a_diff_cannot_write_to_the_terminal(clinic: Any) -> None:
     name = refused(clinic, VIEWS.replace("def admit", "# \x1b]0;gone\x07 \u202e\ndef admit"))
     shown = agentreview("fix", name, cwd=clinic.path)

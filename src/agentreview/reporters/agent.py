@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agentreview.model import REVIEWER, Decision, Finding, Verdict
+from agentreview.model import REVIEWER, Decision, Edit, Finding, Verdict
 from agentreview.reporters.summary import (
     advice,
     bucket,
@@ -45,8 +45,11 @@ def render(
     lines = [decision_line(verdict)]
     for run in unfinished(verdict):
         lines += ["", f"NOT FINISHED {run.agent}: {run.reason or 'no reason given'}", f"  do: {advice(run)}"]
+    made: dict[Edit, str] = {}  # one edit often clears what two policies say of the same lines
     for number, finding in enumerate(blocking, 1):
-        lines += ["", *_block(finding, f"FIX {number} of {len(blocking)}", handle[finding.fingerprint])]
+        same = made.setdefault(finding.edit, f"FIX {number}") if finding.edit is not None else ""
+        first = "" if same == f"FIX {number}" else same
+        lines += ["", *_block(finding, f"FIX {number} of {len(blocking)}", handle[finding.fingerprint], first)]
     if advisory and not quiet:
         lines += ["", f"CONSIDER ({count(len(advisory), 'question')} that nothing blocks on)"]
         for finding in advisory:
@@ -75,7 +78,7 @@ def quoted(path: str) -> str:
     return f'"{path}"' if any(char.isspace() for char in path) else path
 
 
-def _block(finding: Finding, label: str, handle: str) -> Iterator[str]:
+def _block(finding: Finding, label: str, handle: str, same: str = "") -> Iterator[str]:
     gone = ", as it was before this change" if finding.side == "before" else ""
     unit = f" in {finding.unit}" if finding.unit else ""
     yield f"{label} [{finding.rule}] {quoted(finding.path)}:{finding.start_line}{unit}{gone}"
@@ -88,7 +91,9 @@ def _block(finding: Finding, label: str, handle: str) -> Iterator[str]:
         yield f"  why: {_one_line(finding.why)}"
     if finding.fix:
         yield f"  do: {_one_line(finding.fix)}"
-    if finding.edit is not None:
+    if same:
+        yield f"  or: the edit of {same} clears this as well"
+    elif finding.edit is not None:
         run = f"agentreview fix {handle}"
         by_model = finding.agent.startswith(REVIEWER)
         told = f"look at: {run}, and make it with --apply" if by_model else f"run: {run} --apply"
