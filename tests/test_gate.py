@@ -95,6 +95,40 @@ def test_a_table_in_pyproject_is_found_however_it_is_spelt(table):
     assert found("pyproject.toml", f"{table}hipaa = 'on'\n", f"{table}hipaa = 'off'\n")
 
 
+def test_what_is_loosened_is_shown_at_its_own_line():
+    loose = """\
+# models = ["mrn"]
+exclude = ["vendor/"]
+
+[packs]
+hipaa = "off"
+
+[policies]
+"secrets.hardcoded" = "advisory"
+
+[facts.audit]
+calls = ["objects", "name"]
+
+[facts.phi]
+not_phi = [
+  "theme",  # not "mrn"
+  "mrn",
+]
+
+[facts.tenant]
+scoped_by = ["objects"]
+"""
+    for text in (loose, loose.replace("\n", "\r\n"), "\ufeff" + loose):
+        rows = {claim.message: claim.quote.strip() for claim in found("agentreview.toml", CONFIG, text)}
+        assert rows["exclude added: 'vendor/' is no longer reviewed"] == 'exclude = ["vendor/"]'
+        assert rows["pack hipaa lowered from on to off"] == 'hipaa = "off"'
+        assert rows["policy secrets.hardcoded lowered from on to advisory"] == '"secrets.hardcoded" = "advisory"'
+        assert rows["facts.phi.not_phi now clears findings with 'theme'"] == '"theme",  # not "mrn"'
+        assert rows["facts.tenant.scoped_by now clears findings with 'objects'"] == 'scoped_by = ["objects"]'
+    [claim] = found("pyproject.toml", "", '[project]\nname = "critical"\n\n[tool.agentreview]\nblock_at = "critical"\n')
+    assert claim.start_line == 5
+
+
 def test_a_dependency_in_pyproject_is_no_configuration():
     assert found("pyproject.toml", "[project]\n", "[project]\ndependencies = ['agentreview-gate']\n") == []
 

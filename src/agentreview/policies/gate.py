@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 
-from agentreview.config import Config, config_relaxations, has_table, parse_config
+from agentreview.config import Config, config_relaxations, file_layout, has_table, parse_config
 from agentreview.errors import ConfigError
 from agentreview.lazyre import lazy
 from agentreview.model import Claim, FileChange, Hit
@@ -29,6 +29,7 @@ _SCRIPTS = lazy(
     r"\.(?:sh|bash|zsh|py|js|mjs|cjs|ts|rb|ya?ml|toml|json|mk|ps1)$|(?:^|/)(?:Makefile|justfile|Dockerfile|Jenkinsfile)$|^\.husky/"
 )
 _MENTION = lazy(r"\bagentreview\b")
+_QUOTED = lazy(r"'([^']+)'")
 _COMMENT = lazy(r"^\s*(?:#|//|--|;|/\*|\*)")
 # Every pattern below needs one of these, in any case: a look for fixed text first.
 _HINTS = ("no-verify", "commit", "hookspath", "husky", "lefthook", "skip", "allow_no_config", "agentreview")
@@ -121,7 +122,7 @@ def _configuration(policy: Policy, check: Check, change: FileChange, known: Coll
                 identity="config-removed",
             )
         for sentence in config_relaxations(old, new):
-            line = _line_of(after, sentence)
+            line = _line_of(after, sentence, table)
             yield claim_at(
                 policy,
                 check,
@@ -143,12 +144,22 @@ def _config(text: str, name: str, known: Collection[str], table: tuple[str, ...]
         return None
 
 
-def _line_of(text: str, sentence: str) -> int:
-    words = re.findall(r"[\w.-]{4,}", sentence)
-    lines = text.split("\n")
-    scored = [(sum(w in line for w in words), -n) for n, line in enumerate(lines, 1) if not _COMMENT.match(line)]
-    best = max(scored, default=(0, -1))
-    return -best[1] if best[0] else 1
+def _line_of(text: str, sentence: str, table: tuple[str, ...]) -> int:
+    """The line of the setting that a sentence is about, and in a list that of the value; else of the table around it."""
+    text, found = file_layout(text.encode(), "")
+    kind, _, rest = sentence.partition(" ")
+    named = {"pack": ("packs", rest.split(" ")[0]), "policy": ("policies", rest.split(" ")[0])}
+    key: tuple[str | int, ...] = (*table, *named.get(kind, tuple(kind.rstrip(":").split("."))))
+    while key and key not in found.lines:
+        key = key[:-1]
+    if not key:
+        return 1
+    _, start, end = found.values.get(key, ((), 0, 0))
+    for value in reversed(_QUOTED.findall(sentence)):
+        at = text.find(value, start, end)
+        if at >= 0:
+            return text.count("\n", 0, at) + 1
+    return found.lines[key]
 
 
 def _hook_entries(policy: Policy, check: Check, change: FileChange, before: str, after: str) -> Iterator[Claim]:
