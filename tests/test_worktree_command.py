@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ from agentreview.git import open_repository
 from agentreview.install import install
 from agentreview.room import read_room
 from agentreview.version import engine_version
+from agentreview.worktrees import adding
 from commandline import BAD, COMMAND, GOOD, MODELS, RULE, agentreview, one_line
 from conftest import git_version
 from messages_server import MessagesServer, Reply
@@ -174,6 +176,26 @@ def test_an_interruption_leaves_nothing_behind(clinic: Any, tmp_path: Path) -> N
         running.send_signal(signal.SIGINT)
         assert b"interrupted" in running.communicate(timeout=PATIENCE)[1]
     assert running.returncode == 130
+    assert nothing_left(clinic, "login")
+
+
+def test_an_interruption_while_a_set_up_command_begins_does_not_leave_it_running(clinic, monkeypatch):
+    begun = []
+
+    class Interrupted(subprocess.Popen):
+        def __init__(self, argv, **more):
+            super().__init__(argv, **more)
+            if argv[:1] == [b"sleep"]:
+                begun.append(self.pid)
+                signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    configure(clinic, '[worktree]\nsetup = [["sleep", "600"]]\n')
+    with pytest.raises(KeyboardInterrupt):
+        adding.add(str(clinic.path), "login")
+    assert len(begun) == 1
+    with pytest.raises(ProcessLookupError):
+        os.kill(begun[0], 0)
     assert nothing_left(clinic, "login")
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from agentreview import doctor
@@ -264,8 +264,6 @@ def _info(path: str) -> WorktreeInfo:
 
 def _set_up(repo: Repository, added: Added, tell: Tell) -> UsageError | None:
     """Run the project's commands in the worktree; returns what to say of the first that fails."""
-    import subprocess
-
     names = text(administer(repo.root, "rev-parse", "--local-env-vars")[1]).split()
     clean = {name: value for name, value in os.environ.items() if name not in {*names, "GIT_PREFIX"}}
     for words in added.setup:
@@ -274,9 +272,7 @@ def _set_up(repo: Repository, added: Added, tell: Tell) -> UsageError | None:
         try:
             argv = [word.encode("utf-8", "surrogateescape") for word in words]
             sys.stderr.flush()
-            code = subprocess.run(
-                argv, cwd=repo.root, env={**clean, **dict(added.environment)}, stdin=subprocess.DEVNULL, stdout=2, check=False
-            ).returncode  # fmt: skip
+            code = _run(argv, repo.root, {**clean, **dict(added.environment)})
             failed = f"ended with {code}" if code else ""
         except (OSError, ValueError) as error:
             failed = f"cannot be run: {getattr(error, 'strerror', None) or error}"
@@ -286,6 +282,40 @@ def _set_up(repo: Repository, added: Added, tell: Tell) -> UsageError | None:
                 fix=f"Put it right and run it there, or take it away: agentreview worktree remove {added.room.name}",
             )
     return None
+
+
+def _run(argv: Sequence[bytes], cwd: str, env: Mapping[str, str]) -> int:
+    """Run a program to its end and return its exit code; interrupted, it does not go on without us."""
+    import subprocess
+
+    process = None
+    try:
+        with _interrupts_held():  # else one that comes while Popen begins leaves a program that nobody knows of
+            process = subprocess.Popen(argv, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=2)
+        return process.wait()
+    except BaseException:
+        if process is not None:
+            process.kill()
+            process.wait()
+        raise
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Let an interrupt wait for the end of the block."""
+    import signal
+
+    held: list[int] = []
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:
+        signal.signal(signal.SIGINT, lambda number, _: held.append(number))
+    try:
+        yield
+    finally:
+        if before is signal.default_int_handler:
+            signal.signal(signal.SIGINT, before)
+        if held:
+            raise KeyboardInterrupt
 
 
 def _undo(where: str, target: str, branch: str, commit: str) -> None:
