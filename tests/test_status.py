@@ -87,10 +87,12 @@ def test_status_from_a_bare_repository_shows_worktrees_that_are_gone_locked_or_b
     seed = make_repo("seed")
     seed.commit({"README.md": "x\n"})
     seed.git("push", "-q", str(bare.path), "main")
-    for name in ("one", "gone", "locked", "broken"):
+    for name in ("one", "gone", "locked", "broken", "away"):
         bare.git("worktree", "add", "-q", "-b", name, str(tmp_path / name), "main")
     bare.git("worktree", "lock", str(tmp_path / "locked"))
-    subprocess.run(["rm", "-rf", str(tmp_path / "gone")], check=True)
+    bare.git("worktree", "lock", str(tmp_path / "away"))
+    shutil.rmtree(tmp_path / "gone")
+    (tmp_path / "away").rename(tmp_path / "elsewhere")
     (Path(bare.path) / "worktrees" / "broken" / "index").write_bytes(b"not an index")
     done = agentreview("status", "--json", cwd=bare.path)
     seen = {Path(row["path"]).name: row for row in json.loads(done.out)["worktrees"]}
@@ -98,14 +100,20 @@ def test_status_from_a_bare_repository_shows_worktrees_that_are_gone_locked_or_b
         "store.git": "bare",
         "one": "nothing staged",
         "gone": "gone",
+        "away": "gone",
         "locked": "nothing staged",
         "broken": "cannot be read",
     }
-    assert seen["locked"]["locked"]
+    assert (seen["locked"]["locked"], seen["away"]["locked"]) == (True, True)
+    assert (seen["gone"]["why"], seen["away"]["why"]) == (
+        "its directory is gone: git worktree prune",
+        "its directory is not there",
+    )
     assert "git status failed" in seen["broken"]["why"]
     assert done.code == 3
     everywhere = agentreview("run", "--all-worktrees", "--format", "agent", cwd=bare.path)
     assert f"== {bare.path}\nleft out: a bare repository has nothing staged\n" in everywhere.out
+    assert f"== {tmp_path / 'away'} (away)\nleft out: its directory is not there\n" in everywhere.out
     shown = agentreview("status", cwd=bare.path)
     assert shown.code == 3
     assert "1 cannot be read" in shown.out

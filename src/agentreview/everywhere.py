@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from agentreview.errors import ExitCode
 from agentreview.git import WorktreeInfo, worktrees_from
 from agentreview.model import Decision, Verdict
-from agentreview.records import dataclass
+from agentreview.records import dataclass, replace
 from agentreview.reporters.jsonreport import loads
 
 START = "import sys; sys.path[:] = [p for p in sys.path if p]; from agentreview.entry import main; sys.exit(main())"
@@ -41,12 +41,15 @@ def review_everywhere(options: Sequence[str] = (), path: str | None = None) -> I
 
 
 def _reviewed(info: WorktreeInfo, options: Sequence[str]) -> Reviewed:
-    if info.bare or info.prunable:
-        why = "a bare repository has nothing staged" if info.bare else "its directory is gone: git worktree prune"
-        return Reviewed(path=info.path, branch=info.branch, left_out=why)
+    left_out = Reviewed(path=info.path, branch=info.branch, left_out="its directory is not there")
+    if info.bare:
+        return replace(left_out, left_out="a bare repository has nothing staged")
+    if info.prunable:
+        return replace(left_out, left_out="its directory is gone: git worktree prune")
     argv = command(info.path, options)
     done = subprocess.run(argv, capture_output=True, check=False, stdin=subprocess.DEVNULL)
-    return answered(info.path, info.branch, done.returncode, done.stdout, done.stderr)
+    found = answered(info.path, info.branch, done.returncode, done.stdout, done.stderr)
+    return left_out if found.error and not os.path.lexists(info.path) else found
 
 
 def command(path: str, options: Sequence[str] = ()) -> list[str]:

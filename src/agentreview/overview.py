@@ -78,6 +78,8 @@ def _asked(info: WorktreeInfo, read: Callable[[Row], Row]) -> Row:
     try:
         return read(row)
     except AgentReviewError as error:
+        if not os.path.lexists(row.path):  # removed meanwhile, not made yet, or locked and elsewhere just now
+            return replace(row, state=GONE, why="its directory is not there")
         return replace(row, state=UNREADABLE, why=f"{error.message}. {error.fix}")
 
 
