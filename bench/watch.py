@@ -252,12 +252,19 @@ def main() -> None:
         rows = status(command, found, runs)
         say("watching")
         board = watch(command, found, seconds=seconds, rounds=runs, many=20 if options.quick else 150)
+        say("timing status once more")
+        judged_rows = status(command, found, runs)
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     text = [
         f"## {len(found)} worktrees of {(10 if options.quick else FOLDERS) * EACH:,} files\n\n{machine()} Load {load}.\n",
         "| status | clock, least | median | processors, least | median |",
         "|---|---:|---:|---:|---:|",
         *rows,
+        "",
+        "The same where every staged change has a verdict:\n",
+        "| status | clock, least | median | processors, least | median |",
+        "|---|---:|---:|---:|---:|",
+        *judged_rows,
         "",
         *board,
     ]

@@ -180,6 +180,27 @@ def test_git_is_asked_twice_for_a_worktree_and_for_its_tree_only_where_that_may_
     agentreview("run", "--all-worktrees", cwd=team.path)
     again = asked()
     assert len(again) == 2 + 2 * 11 + 2, again  # and the tree of what is staged in two
+    assert len(asked()) == 2 + 2 * 11  # which is known while the index stays as it is
+
+
+def test_a_verdict_is_shown_of_what_is_staged_now_however_often_that_changes(team):
+    bad = team.path.parent / "bad"
+    state = lambda: rows(team.path)["bad"]["state"]  # noqa: E731
+    view = (bad / "clinic" / "views.py").read_text()
+    assert agentreview("run", cwd=bad).code == 1
+    assert (state(), state()) == ("blocked", "blocked")
+    put(bad, {"clinic/views.py": view + "x = 1\n"})
+    assert state() == "not reviewed"
+    put(bad, {"clinic/views.py": view})
+    assert state() == "blocked"
+    git_dir = Path((bad / ".git").read_text().removeprefix("gitdir: ").strip())
+    kept = git_dir / "agentreview" / "staged"
+    assert kept.read_bytes()
+    kept.write_bytes(b"nonsense")
+    assert state() == "blocked"
+    kept.unlink()
+    kept.mkdir()  # nothing can be kept there
+    assert state() == "blocked"
 
 
 def test_a_worktree_that_git_cannot_read_says_so_also_where_the_look_began_early(team):

@@ -1,6 +1,6 @@
 """Every worktree of a repository at a glance: what is staged, and what is known of it.
 
-Reads only. Nothing is reviewed, no index is refreshed or locked (``git status`` runs without optional locks), so it can
+Nothing is reviewed or changed, no index is refreshed or locked (``git status`` runs without optional locks), so it can
 be asked as often as anybody likes while agents work. A worktree that cannot be read is a row that says why.
 """
 
@@ -18,7 +18,7 @@ from agentreview.model import Decision, Status, Verdict
 from agentreview.records import dataclass, replace
 from agentreview.reporters.summary import unfinished
 from agentreview.review import known_verdict, last_verdict, never_judged, utc_date
-from agentreview.snapshot import base_tree, head, staged_tree
+from agentreview.snapshot import base_tree, head, staged_tree, staged_tree_kept
 from agentreview.version import engine_version
 
 # What a row can say of what is staged.
@@ -103,7 +103,7 @@ def _row(glance: Glance, known: Callable[[], Mapping[str, Commit]]) -> Row:
             return replace(row, state=NOTHING)
         if never_judged(repo, base):
             return replace(row, state=UNREVIEWED)
-        return _known(row, repo, base, staged_tree(repo))
+        return _known(row, repo, base, staged_tree_kept(repo))
 
     return _asked(glance.info, read)
 

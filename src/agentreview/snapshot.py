@@ -7,6 +7,9 @@ index the commit uses, which is equal to the tree git commits in every commit mo
 
 from __future__ import annotations
 
+import os
+import re
+from contextlib import suppress
 from pathlib import Path
 
 from agentreview import git
@@ -14,6 +17,7 @@ from agentreview.changes import SIZE_LIMIT, changes
 from agentreview.errors import IncompleteError, UsageError
 from agentreview.git import Repository, complaint, shown, text
 from agentreview.model import Snapshot
+from agentreview.store import read, write
 
 # Writing even a copy of the index runs post-index-change, and a split index would leave a shared part in the git dir.
 _INDEX_OPTIONS = (*("-c", "core.hooksPath=/dev/null"), *("-c", "core.splitIndex=false"))
@@ -147,6 +151,38 @@ def staged_tree(repo: Repository) -> str:
         f"the staged tree cannot be written: {complaint(error)}",
         fix="No commit is possible before `git write-tree` works: check the disk space, and `git fsck`; in a partial clone, that its remote can be reached",
     )
+
+
+def staged_tree_kept(repo: Repository) -> str:
+    """The same for those who ask again and again: git is asked once for each index, and the answer kept beside it.
+
+    For what is shown, not for what is judged: nobody proves that the index is what its checksum says.
+    """
+    file = Path(repo.state_dir, "staged")
+    before = _mark(repo)
+    mark, _, tree = (read(file) or b"").rpartition(b" ")
+    if before and mark == before and re.fullmatch(rb"[0-9a-f]{%d}" % repo.oid_length, tree):
+        return text(tree)
+    found = staged_tree(repo)
+    if before and before == _mark(repo):  # whoever writes an index makes a new file: it was this one throughout
+        with suppress(OSError):
+            write(file, before + b" " + found.encode("ascii"))
+    return found
+
+
+def _mark(repo: Repository) -> bytes:
+    """Tell the index from any other by its own checksum, and by what a file system knows of it; b"" where it has none."""
+    size = repo.oid_length // 2
+    try:
+        with open(repo.index_file, "rb") as file:  # noqa: PTH123 - the hook path
+            facts = os.fstat(file.fileno())
+            file.seek(-size, os.SEEK_END)
+            checksum = file.read(size)
+    except OSError:
+        return b""
+    if not any(checksum):  # index.skipHash
+        return b""
+    return f"{checksum.hex()}.{facts.st_size}.{facts.st_mtime_ns}.{facts.st_ino}".encode("ascii")
 
 
 def resolve(repo: Repository, revision: str, kind: str) -> str:
