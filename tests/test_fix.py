@@ -158,6 +158,11 @@ def refused(repo: Any, text: str | bytes = VIEWS) -> str:
     return str(name)
 
 
+def committed_all(repo: Any) -> Any:
+    argv = ["git", "commit", "-q", "-a", "-m", "x"]
+    return subprocess.run(argv, cwd=repo.path, capture_output=True, text=True, check=False)
+
+
 def test_a_refused_commit_names_the_edit_and_passes_after_it_was_applied(clinic: Any) -> None:
     name = refused(clinic)
     done = subprocess.run(
@@ -260,6 +265,32 @@ def test_what_was_staged_after_the_review_is_reviewed_first(clinic: Any) -> None
     for args in ((), ("--apply",)):
         done = agentreview("fix", name, *args, cwd=clinic.path)
         assert (done.code, "is staged otherwise than it was reviewed" in one_line(done.err)) == (2, True)
+
+
+def test_a_refused_commit_of_all_changes_is_fixed_where_nothing_is_staged(clinic: Any) -> None:
+    """`git commit -a` leaves the index as it was when a hook refuses."""
+    clinic.commit({"clinic/views.py": VIEWS.partition("def admit")[0], "notes.txt": "one\n"})
+    clinic.write({"clinic/views.py": VIEWS, "notes.txt": "two\n"})
+    done = committed_all(clinic)
+    assert done.returncode == 1
+    assert clinic.git("diff", "--cached", "--name-only") == ""
+    name = re.findall(r"agentreview fix (\S+) --apply", done.stderr)[0]
+    assert agentreview("fix", name, cwd=clinic.path).code == 0
+    assert clinic.git("diff", "--cached", "--name-only") == ""
+    applied = agentreview("fix", name, "--apply", cwd=clinic.path)
+    assert (applied.code, "is gone" in applied.out) == (0, True), applied
+    assert clinic.git("diff", "--cached", "--name-only").split() == ["clinic/views.py", "notes.txt"]
+    assert committed_all(clinic).returncode == 0
+
+
+def test_after_a_refused_commit_of_all_changes_nothing_is_staged_that_was_not_reviewed(clinic: Any) -> None:
+    clinic.commit({"clinic/views.py": VIEWS.partition("def admit")[0], "notes.txt": "one\n"})
+    clinic.write({"clinic/views.py": VIEWS})
+    name = re.findall(r"agentreview fix (\S+) --apply", committed_all(clinic).stderr)[0]
+    clinic.write({"notes.txt": "two\n"})
+    done = agentreview("fix", name, "--apply", cwd=clinic.path)
+    assert (done.code, "is staged otherwise than it was reviewed" in one_line(done.err)) == (2, True)
+    assert clinic.git("diff", "--cached", "--name-only") == ""
 
 
 def test_without_an_edit_one_line_says_what_to_do(clinic: Any) -> None:

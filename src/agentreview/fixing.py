@@ -16,7 +16,7 @@ from agentreview.fixes.edits import applied, lines_of
 from agentreview.git import Repository, attempt, complaint, read_file, shown
 from agentreview.model import Edit, Finding, Replacement, Verdict
 from agentreview.records import dataclass, replace
-from agentreview.snapshot import staged_tree
+from agentreview.snapshot import base_tree, staged_tree
 
 MOST_BYTES = 4 * 1024 * 1024  # of a file of the work tree
 
@@ -55,12 +55,27 @@ def edit_for(repo: Repository, verdict: Verdict, finding: Finding) -> Edit | Non
 def reviewed_file(repo: Repository, verdict: Verdict, path: str) -> bytes:
     """Return the file that an edit is of. Raises UsageError when it is not what is staged any more."""
     reviewed, staged = (read_file(repo, tree, path) for tree in (verdict.tree, staged_tree(repo)))
-    if reviewed is None or reviewed != staged:
+    if reviewed is None or (reviewed != staged and not refused_all(repo, verdict)):
         raise UsageError(
             f"{shown(path)} is staged otherwise than it was reviewed",
             fix="Run agentreview again, then fix what it says",
         )
     return reviewed
+
+
+def refused_all(repo: Repository, verdict: Verdict) -> bool:
+    """Whether ``git commit -a`` was refused: its index is gone, nothing is staged, and the work tree is what was reviewed."""
+    if staged_tree(repo) != base_tree(repo):
+        return False
+    return attempt(repo, "diff", "--quiet", "--no-ext-diff", "--no-textconv", verdict.tree, "--")[0] == 0
+
+
+def stage_all(repo: Repository) -> None:
+    """Stage what ``git commit -a`` would take. Raises UsageError."""
+    status, _, error = attempt(repo, "add", "-u")
+    if status:
+        fix = "Stage your changes, review them, and try again: git add -u; agentreview"
+        raise UsageError(f"git cannot stage what was reviewed: {complaint(error)}", fix=fix)
 
 
 def apply(repo: Repository, edit: Edit, reviewed: bytes) -> Applied:

@@ -64,12 +64,15 @@ def command(*, name: str, wanted: bool, worktree: str | None, color: str) -> int
 
 
 def _applied(repo: Repository, verdict: Verdict, finding: Finding, edit: Edit, reviewed: bytes) -> int:
-    from agentreview.fixing import apply
+    from agentreview.fixing import apply, refused_all, stage_all
     from agentreview.model import Asked
     from agentreview.reporters.summary import EXIT_CODES, advice, decision_line, unfinished
     from agentreview.reporters.text import escape
     from agentreview.review import judge_index
 
+    if refused_all(repo, verdict):
+        stage_all(repo)
+        emit("staged what git commit -a takes, as it was reviewed\n")
     done = apply(repo, edit, reviewed)
     emit(f"changed {escape(done.path)}: {escape(edit.note)}\n")
     if not done.staged:
