@@ -89,6 +89,26 @@ def test_what_blocked_before_the_board_was_there_is_shown_and_does_not_alarm():
     assert (one.text.startswith("BLOCKED"), one.alarm) == (True, False)
 
 
+@pytest.mark.parametrize("names", [(), ("a.b",)])
+def test_a_look_that_finds_the_verdict_before_its_review_has_ended_hides_neither_the_line_nor_the_alarm(names):
+    board = boards.started(boards.looked(START, row()), "/w", ("base", "t1"))
+    said = verdict(*names)
+    seen = boards.looked(board, boards.judged(row(), said, NOW))
+    assert (boards.news(board, seen), boards.due(seen[0])) == ([], None)
+    after = boards.ended(seen, ("base", "t1"), Reviewed(path="/w", branch="one", verdict=said), NOW)
+    (one,) = boards.news(seen, after)
+    assert (one.text.split(":")[0], one.alarm) == (("BLOCKED", True) if names else ("passed", False))
+
+
+def test_a_review_that_somebody_asked_for_tells_its_end_although_nothing_is_different():
+    board, _ = reviewed(START, verdict("a.b"))
+    again = boards.started(board, "/w", ("base", "t1"))
+    assert [one.text for one in boards.news(board, again)] == ["reviewing 1 staged file"]
+    after = boards.ended(again, ("base", "t1"), Reviewed(path="/w", branch="one", verdict=verdict("a.b")), NOW)
+    (one,) = boards.news(again, after)
+    assert (one.text.startswith("BLOCKED"), one.alarm) == (True, False)
+
+
 def test_an_answer_about_another_change_than_the_staged_one_is_none():
     board = boards.started(boards.looked(START, row(tree="t1")), "/w", ("base", "t1"))
     board = boards.looked(board, row(tree="t2"))

@@ -107,7 +107,7 @@ def news(before: Board, after: Board) -> list[News]:
 
 def words(place: Place, now: float) -> str:
     """Put the state of a place into words: ``reviewing 3 staged files``, or those of :func:`agentreview.overview.said`."""
-    if place.reviewing is not None and place.reviewing == place.row.subject:
+    if _busy(place):
         return f"reviewing {count(place.row.staged or 0, 'staged file')}"
     return said(place.row, now)
 
@@ -122,8 +122,15 @@ def _at(board: Board, path: str, change: Callable[[Place], Place]) -> Board:
     return tuple(change(place) if place.row.path == path else place for place in board)
 
 
+def _busy(place: Place) -> bool:
+    """Whether what is staged there is under review. Until that ends, nothing else is told of it: not what a look finds on disk."""
+    return place.reviewing is not None and place.reviewing == place.row.subject
+
+
 def _settled(place: Place) -> Place:
-    """Remember what blocks, until the change is another one that does not."""
+    """Remember what blocks and is told, until the change is another one that does not."""
+    if _busy(place):
+        return place
     if place.row.state == BLOCKED:
         return replace(place, alarmed=frozenset(finding.fingerprint for finding in blocking(place.row.verdict)))
     keeps = place.row.state in (UNREVIEWED, INCOMPLETE)
@@ -134,12 +141,14 @@ def _news(before: Place | None, after: Place) -> News | None:
     if after.row.state == LOOKING:
         return None
     was = before.row if before is not None and before.row.state != LOOKING else None
-    reviews = after.reviewing is not None and after.reviewing == after.row.subject
     text = ""
-    if reviews and (before is None or before.reviewing != after.reviewing):
-        text = f"reviewing {count(after.row.staged or 0, 'staged file')}"
-    elif not reviews and after.row.state != UNREVIEWED and (was is None or _told(was) != _told(after.row)):
-        text = _text(after.row)
+    if _busy(after):
+        if before is None or before.reviewing != after.reviewing:
+            text = f"reviewing {count(after.row.staged or 0, 'staged file')}"
+    elif after.row.state != UNREVIEWED:
+        ended = before is not None and _busy(before)
+        if was is None or ended or _told(was) != _told(after.row):
+            text = _text(after.row)
     if not text:
         return None
     seen = before.alarmed if before is not None else frozenset()
