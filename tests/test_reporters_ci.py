@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentreview.model import Decision, Origin, Outcome, Severity, Status
+from agentreview.model import Decision, Edit, Origin, Outcome, Replacement, Severity, Status
 from agentreview.reporters import REPORTERS
 from agentreview.reporters.agent import render as agent
 from agentreview.reporters.gitlab import render as gitlab
@@ -53,7 +53,8 @@ def test_files_that_were_not_read_are_named_with_the_reason(name):
 @given(st.text(max_size=200))
 def test_no_text_of_the_repository_breaks_a_report(name, text):
     text = HOSTILE + text
-    item = finding(path=text, unit=text, message=text, excerpt=text, fix=text, why=text, frame=((14, text),))
+    edit = Edit(path=text, note=text, replacements=(Replacement(start=14, end=14, lines=(text,)),))
+    item = finding(path=text, unit=text, message=text, excerpt=text, fix=text, why=text, frame=((14, text),), edit=edit)
     report = NEW[name](
         verdict(item, waived(path=text), skipped=(skipped(text, text, text),), notes=(text,)), verbose=True
     )
@@ -72,6 +73,26 @@ def test_no_text_of_the_repository_breaks_a_report(name, text):
         assert "@everyone" not in outside
         assert not re.search(r"(?<!\\)\[x\\?\]\(http", outside)
         assert len(re.findall(r"(?m)^#{1,6} ", outside)) == 2
+
+
+@pytest.mark.parametrize("name", ["markdown", "github", "junit", "html"])
+@pytest.mark.parametrize(
+    ("one", "said"),
+    [
+        (Replacement(start=14, end=14, lines=("audit(a)",)), ["line 14 becomes", "audit(a)"]),
+        (Replacement(start=14, end=15, lines=("audit(a)", "audit(b)")), ["lines 14 to 15 become", "audit(a)", "audit(b)"]),
+        (Replacement(start=14, end=14, lines=()), ["line 14 goes"]),
+        (Replacement(start=14, end=16, lines=()), ["lines 14 to 16 go"]),
+        (Replacement(start=14, end=13, lines=("audit(a)",)), ["before line 14 comes", "audit(a)"]),
+        (Replacement(start=14, end=13, lines=("audit(a)", "audit(b)")), ["before line 14 come", "audit(a)", "audit(b)"]),
+    ],
+)  # fmt: skip
+def test_who_has_only_the_report_can_make_the_edit_by_hand(name, one, said):
+    edit = Edit(path="clinic/views.py", note="as it was before", replacements=(one,))
+    text = REPORTERS[name](verdict(finding(edit=edit)))
+    places = [text.index(words) for words in ("as it was before", *said)]
+    assert places == sorted(places)
+    assert REPORTERS[name](verdict(finding())).count("as it was before") == 0
 
 
 def test_gitlab_has_one_entry_for_each_finding_with_an_identity_of_its_own():

@@ -237,6 +237,18 @@ def test_the_word_hidden_in_the_source_is_no_way_past_the_mask():
     assert value not in out
 
 
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ('logger.info("ssn 536-22-8726 of %s", p.id)', 'logger.info("ssn [hidden] of %s", p.id)'),
+        ("x = ['536-22-8726', '537-22-8727']", "x = ['[hidden]', '[hidden]']"),
+        ("call(1-536-22-8726, 000-12-3456, 2026-11-26, 2d5362f0-99-8726)", None),
+    ],
+)
+def test_a_social_security_number_is_hidden_wherever_code_is_shown(line, shown):
+    assert mask(line) == (shown or line)
+
+
 def test_evidence_and_waiver_reasons_are_masked():
     value = "hT7!" + made(12)
     source = (

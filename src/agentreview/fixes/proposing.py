@@ -155,5 +155,5 @@ def _claimed(change: FileChange, engine: Engine, *, whole: bool = False) -> set[
 
 
 def _tells(edit: Edit) -> bool:
-    """Whether an edit holds what looks like a credential: verdicts are kept, and none is kept in them."""
+    """Whether an edit holds what reports hide: verdicts are kept, and none of that is kept in them."""
     return any(mask(line) != line for one in edit.replacements for line in one.lines)

@@ -14,6 +14,7 @@ from agentreview.lazyre import lazy
 from agentreview.model import Claim, FileChange
 from agentreview.policies.load import Check, Policy
 from agentreview.policies.paths import path_classes
+from agentreview.policies.secrets import SSN
 from agentreview.syntax.parse import text_of
 
 _LINE = 600  # characters of a line that are looked at
@@ -22,7 +23,6 @@ _GENERATED = lazy(
     r"(?i)\bfaker?\b|@faker-js|factory_?boy|synthea|mimesis|chance\.|synthetic|anonymi[sz]ed|de-?identified|test patient|fictitious|fictional"
 )
 # Plausible by the rules of the number; not the ones everybody knows, nor a run of one digit.
-_SSN = lazy(r"(?<![\d-])(?!000|666|9\d\d)(\d{3})-(?!00)(\d{2})-(?!0000)(\d{4})(?![\d-])")
 _KNOWN_SSN = frozenset({"123-45-6789", "078-05-1120", "219-09-9999", "111-22-3333", "123-45-6788", "555-55-5555"})
 _SSN_NAMED = lazy(r"(?i)ssn|social[ _-]?sec")
 _DOB = lazy(
@@ -127,7 +127,7 @@ def _identifies(kinds: set[str], *, table: bool = False) -> bool:
 
 def _kinds(line: str) -> set[str]:
     out: set[str] = set()
-    for match in _SSN.finditer(line):
+    for match in SSN.finditer(line):
         if _plausible(match) and (_SSN_NAMED.search(line) or line.count("-") < 8):
             out.add("a social security number" if _SSN_NAMED.search(line) else "a number like a social security number")
     if _SEGMENT.match(line):

@@ -1,7 +1,7 @@
 """Credentials in added lines: a cheap look for candidates, then detect-secrets' detectors on those lines only.
 
-Values never leave this module in the clear: claims carry a masked line, and :func:`mask` is what reporters use for
-every line of code they show.
+Values never leave this module in the clear: claims carry a masked line, and every line of code that a report shows went
+through :func:`mask`. That hides a social security number as well: no other data of people has a shape so certain.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ _BARE = lazy(
     r"(?<![\w/])\d{8,10}:[\w-]{35}(?![\w-])|(?<!\w)[0-9a-f]{32}-us\d{1,2}(?!\w)|(?<![\w.])[MNO][\w-]{22,27}\.[\w-]{6}\.[\w-]{27,}"
     r"|^(?=[A-Za-z0-9+/=]*[0-9+/])(?<![^\n])[A-Za-z0-9+/=]{40,}$"
 )
+SSN = lazy(r"(?<![\d-])(?!000|666|9\d\d)(\d{3})-(?!00)(\d{2})-(?!0000)(\d{4})(?![\d-])")
 _WRAPPING = lazy(r"^([\s\"'`+]*)(.*?)((?:\\n)?[\s\"'`,+;\\)]*)$", re.DOTALL)
 _PIECE, _OVERLAP = 5_000, 500
 _MASK_LIMIT = 4_000  # characters of a line that anything shows; reports cut far before
@@ -91,8 +92,9 @@ def plain(line: str, words: tuple[str, ...] = _WORDS, marks: tuple[str, ...] = _
 
 
 def mask(line: str) -> str:
-    """Hide the values of anything that looks like a credential; what remains tells which one it is."""
-    return line[:_MASK_LIMIT] if plain(line) else _hidden(line)
+    """Hide the values of anything that looks like a credential, and social security numbers; what remains tells which it is."""
+    shown = line[:_MASK_LIMIT] if plain(line) else _hidden(line)
+    return SSN.sub("[hidden]", shown) if "-" in shown else shown
 
 
 _VALUE = lazy(r"[\w.+-]+@[\w.-]+|(?<![A-Za-z])[A-Z][a-z]+|\d")

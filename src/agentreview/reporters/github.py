@@ -21,6 +21,7 @@ from agentreview.reporters.summary import (
     counts_line,
     coverage_line,
     decision_line,
+    edit_told,
     handles,
     questions,
     refused_rows,
@@ -99,6 +100,7 @@ def _findings(verdict: Verdict, *, verbose: bool, quiet: bool) -> Iterator[str]:
 def _message(finding: Finding, handle: str) -> str:
     cited = citations(finding)
     where = f" (line {finding.start_line} before this change)" if finding.side == "before" else ""
+    does, rows = edit_told(finding)
     parts = [
         finding.message + where,
         f"Waived{waived_by(finding.waiver)}: {finding.waiver.reason}" if finding.waiver else "",
@@ -106,6 +108,7 @@ def _message(finding: Finding, handle: str) -> str:
         f"[{cited}]" if cited else "",
         f"Fix: {finding.fix}" if finding.fix else "",
         *(f"To settle it: {need}" for need in questions(finding)),
+        "\n".join([f"Edit: {does}", *rows]) if does else "",
         f"Explain: agentreview explain {handle}",
     ]
     return "\n".join(part for part in parts if part)

@@ -19,6 +19,7 @@ from agentreview.reporters.summary import (
     commit_row,
     coverage_line,
     decision_line,
+    edit_told,
     refused_rows,
     uncovered,
     unfinished,
@@ -98,7 +99,12 @@ def _case(finding: Finding) -> _Case:
         return _Case(name, "skipped", "it was there before this change", path=finding.path, line=finding.start_line)
     cited = citations(finding)
     parts = [escape(where), finding.excerpt, f"why: {finding.why} [{cited}]" if cited else f"why: {finding.why}"]
-    parts += [f"fix: {finding.fix}", f"explain: agentreview explain {finding.fingerprint}"]
+    does, rows = edit_told(finding)
+    parts += [
+        f"fix: {finding.fix}",
+        *([f"edit: {does}", *rows] if does else []),
+        f"explain: agentreview explain {finding.fingerprint}",
+    ]
     return _Case(name, "failure", finding.message, "\n".join(parts), finding.path, finding.start_line)
 
 

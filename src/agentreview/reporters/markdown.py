@@ -21,6 +21,7 @@ from agentreview.reporters.summary import (
     counts_line,
     coverage_line,
     decision_line,
+    edit_told,
     handles,
     questions,
     refused_rows,
@@ -126,6 +127,10 @@ def _full(finding: Finding, handle: str) -> Iterator[str]:
         yield said[1]
     if finding.fix:
         yield f"**Fix:** {plain(finding.fix)}"
+    does, rows = edit_told(finding)
+    if does:
+        yield f"**Edit:** {plain(does)}"
+        yield fenced("\n".join(rows))
     for need in questions(finding):
         yield f"**To settle it:** {plain(need)}"
     yield f"`agentreview explain {handle}`"

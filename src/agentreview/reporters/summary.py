@@ -14,6 +14,7 @@ from agentreview.model import (
     Cover,
     Coverage,
     Decision,
+    Edit,
     Finding,
     Outcome,
     Severity,
@@ -127,6 +128,30 @@ def waiving_comment(finding: Finding) -> str | None:
     if finding.side == "before" or not finding.excerpt:
         return None
     return comment(finding.path, f"agentreview: ignore[{finding.rule}] <reason>")
+
+
+def edit_parts(edit: Edit) -> list[tuple[str, tuple[str, ...]]]:
+    """Put an edit into words and lines, place by place: ``("lines 12 to 13 become", (…, …))``. Its lines are the repository's."""
+    found = []
+    for one in edit.replacements:
+        where = f"line {one.start}" if one.end <= one.start else f"lines {one.start} to {one.end}"
+        many = one.end > one.start
+        if one.end < one.start:
+            said = f"before {where} {'come' if len(one.lines) > 1 else 'comes'}"
+        elif one.lines:
+            said = f"{where} {'become' if many else 'becomes'}"
+        else:
+            said = f"{where} {'go' if many else 'goes'}"
+        found.append((said, one.lines))
+    return found
+
+
+def edit_told(finding: Finding) -> tuple[str, list[str]]:
+    """Return what the edit of a finding does, and its places with their lines; nothing where there is none."""
+    if finding.edit is None:
+        return "", []
+    rows = [row for said, lines in edit_parts(finding.edit) for row in (f"{said}:", *(f"    {line}" for line in lines))]
+    return finding.edit.note or "one that was reviewed", rows
 
 
 def about_facts(note: str) -> bool:

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agentreview.model import REVIEWER, Finding, Hit, Status
+from agentreview.model import REVIEWER, Edit, Finding, Hit, Status
 from agentreview.records import dataclass
 from agentreview.reporters.page.markup import Content, Html, el, isolated, join, prose, text
-from agentreview.reporters.summary import bucket, citations, questions, waived_by, waiving_comment
+from agentreview.reporters.summary import (
+    bucket,
+    citations,
+    edit_parts,
+    edit_told,
+    questions,
+    waived_by,
+    waiving_comment,
+)
 
 WORDS = {"blocking": "blocks", "advisory": "advisory", "waived": "waived", "existing": "was there before"}
 LONGEST = 400  # characters of a line, as findings have them
@@ -60,6 +68,8 @@ def _body(finding: Finding, handle: str, sides: Sequence[Line]) -> list[Content]
     rows: list[tuple[str, Content]] = []
     if finding.fix:
         rows.append(("What to do", prose(finding.fix)))
+    if finding.edit is not None:
+        rows.append(("Or this edit", _edit(finding, finding.edit)))
     if finding.why:
         rows.append(("Why it matters", prose(finding.why)))
     if citations(finding):
@@ -70,11 +80,21 @@ def _body(finding: Finding, handle: str, sides: Sequence[Line]) -> list[Content]
         rows.append(("Certainty", f"{finding.confidence.value} confidence. {asked}"))
     by = "model reviewer" if finding.agent.startswith(REVIEWER) else "policy"
     rows.append(("Found by", join(isolated(finding.agent), f" ({by}), rule ", isolated(finding.rule, "code"))))
-    rows.append(("More", el("code", f"agentreview explain {handle}")))
+    more = join(", ", el("code", f"agentreview fix {handle}")) if finding.edit is not None else None
+    rows.append(("More", join(el("code", f"agentreview explain {handle}"), more)))
     if finding.status in (Status.BLOCKING, Status.ADVISORY):
         rows.append(("To accept it", _waive(finding, handle)))
     pairs = [el("div", el("dt", term), el("dd", told)) for term, told in rows]
     return [*said, el("dl", *pairs)]
+
+
+def _edit(finding: Finding, edit: Edit) -> Html:
+    """What the edit does and whose it is, and the lines that are different then; numbers are those of the lines they replace."""
+    figures = [
+        el("figure", el("figcaption", said), el("pre", *(_line(Line(old=0, new=0, text=one), both=False) for one in lines)) if lines else None, class_="code")
+        for said, lines in edit_parts(edit)
+    ]  # fmt: skip
+    return join(prose(edit_told(finding)[0]), *figures)
 
 
 def _evidence(finding: Finding) -> Html:
