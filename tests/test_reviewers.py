@@ -449,6 +449,14 @@ def test_the_tier_follows_the_facts_and_says_why():
     assert any(kind == "routing" and "fast" in text for kind, text in said)
 
 
+def test_a_unit_that_shows_a_field_of_health_information_is_about_that():
+    said = []
+    was = "import logging\n\nlogger = logging.getLogger(__name__)\n\n\ndef remind(patient):\n    {}\n"
+    tree = {"tool.py": was.format('logger.info("%s", patient.mrn)')}
+    reading({"tool.py": was.format("return patient")}, tree, Backend(), names=("reviewer",), said=said)
+    assert any(kind == "routing" and "deep" in text and "it touches health information" in text for kind, text in said)
+
+
 def test_what_was_taken_away_is_read_by_the_deepest_tier_too():
     said = []
     guarded = "def rename(tool, user):\n    authorize(user, tool)\n    tool.save()\n"

@@ -8,6 +8,8 @@ from agentreview.model import Finding
 from agentreview.records import dataclass
 from agentreview.reviewers.profiles import Profile
 from agentreview.reviewers.units import Piece
+from agentreview.syntax.facts import Fact
+from agentreview.syntax.values import PHI_FIELD, PHI_OBJECT
 
 SMALL = 40  # lines
 EFFORT = {"fast": "low", "standard": "medium", "deep": "high"}
@@ -47,7 +49,12 @@ def risk(piece: Piece, findings: Iterable[Finding]) -> int:
     """How much a mistake in this unit would cost, 0 or more: what is sent first when not all of it can be."""
     concepts = {fact.concept for fact in piece.facts}
     hits = sum(f.path == piece.path and f.unit == piece.name for f in findings)
-    return 4 * hits + 2 * len(concepts & _SENSITIVE.keys()) + 2 * any(f.phi for f in piece.facts) + bool(piece.facts)
+    return 4 * hits + 2 * len(concepts & _SENSITIVE.keys()) + 2 * any(map(_of_health, piece.facts)) + bool(piece.facts)
+
+
+def _of_health(fact: Fact) -> bool:
+    """Whether it is about a record of health information, or shows such a field: ``logger.info(patient.mrn)``."""
+    return fact.phi or any(kind in (PHI_FIELD, PHI_OBJECT) for kind, _ in fact.labels)
 
 
 def route(profile: Profile, pieces: Iterable[Piece], findings: Iterable[Finding]) -> Route:
@@ -59,7 +66,7 @@ def route(profile: Profile, pieces: Iterable[Piece], findings: Iterable[Finding]
     touched = sorted(
         {
             *(_SENSITIVE[f.concept] for p in every for f in p.facts if f.concept in _SENSITIVE),
-            *("health information" for p in every for f in p.facts if f.phi),
+            *("health information" for p in every if any(map(_of_health, p.facts))),
         }
     )
     lines = sum(len(p.added) + len(p.removed) for p in every)
