@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -266,6 +267,22 @@ def test_what_cannot_be_meant_is_one_line_and_makes_nothing(clinic: Any, args: t
     before = clinic.git("for-each-ref"), clinic.git("worktree", "list")
     assert said.replace("'", "") in add(clinic, *args, code=2).replace("'", "")
     assert (clinic.git("for-each-ref"), clinic.git("worktree", "list")) == before
+
+
+def test_where_the_disk_is_full_the_advice_is_to_make_room_and_nothing_is_left(clinic: Any, tmp_path: Path) -> None:
+    clinic.commit({"large.bin": os.urandom(200_000)})
+    small = tmp_path / "small"
+    small.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(small)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("this process may not mount a file system")
+    try:
+        said = add(clinic, "login", "--path", str(small / "login"), code=2)
+        assert said.endswith(". Check the permissions and the free disk space, then try again")
+        assert nothing_left(clinic, "login")
+        assert not any(small.iterdir())
+    finally:
+        subprocess.run(["umount", "-l", str(small)], check=True)
 
 
 def test_a_mistake_in_the_configuration_makes_nothing(clinic: Any) -> None:

@@ -170,16 +170,26 @@ def _new_branch(where: str, branch: str, commit: str) -> None:
     status, _, error = administer(where, "update-ref", "--no-deref", ref, commit, "0" * len(commit))
     if status:
         there = administer(where, "rev-parse", "--verify", "-q", ref)[0] == 0
-        said = "is there already" if there else f"cannot be made: {complaint(error)}"
-        raise UsageError(f"the branch {shown(branch)} {said}", fix="Choose another name, or delete that branch")
+        if there:
+            fix = "Choose another name, or delete that branch"
+            raise UsageError(f"the branch {shown(branch)} is there already", fix=fix)
+        said = complaint(error)
+        raise UsageError(f"the branch {shown(branch)} cannot be made: {said}", fix=_mend(said, "Choose another name"))
 
 
 def _git(where: str, *args: str) -> bytes:
     status, out, error = administer(where, *args)
     if status:
         command = next((word for word in args if word not in ("-c", *_NO_HOOKS)), "")
-        raise UsageError(f"git {command} failed: {complaint(error)}", fix="Put that right, then try again")
+        said = complaint(error)
+        raise UsageError(f"git {command} failed: {said}", fix=_mend(said, "Put that right, then try again"))
     return out
+
+
+def _mend(said: str, otherwise: str) -> str:
+    """What to do about what git said. Of a full disk it often says no more than that it is "unable to write file"."""
+    writes = re.search(r"unable to (?:write|create)|No space left|Permission denied|Read-only|could not create", said)
+    return "Check the permissions and the free disk space, then try again" if writes else otherwise
 
 
 def _settled(repo: Repository, room: Room, main: str, config: Config, asked: Asked) -> Room:
