@@ -30,6 +30,35 @@ def test_a_procedure_is_an_endpoint_named_after_its_key():
 
 
 @pytest.mark.parametrize(
+    ("made", "uses"),
+    [
+        ('import { Router } from "express";\nexport const patients = Router();', "patients.use(requireUser);"),
+        ('import express from "express";\nconst patients = express.Router();', "patients.use(requireUser);"),
+        ('import express from "express";\nconst patients = express();', "patients.use(requireUser);"),
+        ('import Fastify from "fastify";\nconst patients = Fastify();', 'patients.addHook("onRequest", requireUser);'),
+        ('import { Hono } from "hono";\nconst patients = new Hono().use(requireUser);', ""),
+        ('import Router from "@koa/router";\nconst patients = new Router();', "patients.use(requireUser);"),
+    ],
+)
+def test_a_router_under_any_name_is_told_by_what_made_it(made, uses):
+    source = f'{made}\n{uses}\npatients.get("/:id", async (req, res) => {{\n  res.json(await prisma.patient.findFirst());\n}});\n'
+    name = "patients.get('/:id')"
+    assert endpoints(source) == {name: "/:id"}
+    introduced_ = introduced(change("src/server.ts", None, source), rule="access.endpoint-auth")
+    assert introduced_ == []
+    assert "hipaa.audit-phi-read" in rules(change("src/server.ts", None, source))
+
+
+def test_what_no_router_made_answers_nobody():
+    source = """\
+import express from "express";
+const kept = new Cache();
+kept.get("patients", async () => prisma.patient.findMany());
+"""
+    assert endpoints(source) == {}
+
+
+@pytest.mark.parametrize(
     ("procedure", "wanted", "unwanted"),
     [
         ("protectedProcedure", {"authn"}, {"opening"}),

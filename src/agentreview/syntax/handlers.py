@@ -26,6 +26,7 @@ _DATA = frozenset({"read", "write", "delete"})
 _FUNCTIONS = ("name", "attr")  # besides a function itself: what refers to one
 # Properties of an options object that hold what runs before the handler.
 _BEFORE = glob("pre*|on[A-Z]*|before*|middleware*|use|guards|auth|permission*|extensions|dependencies")
+VERBS = frozenset("get post put patch delete del all".split())  # of routes, with a path and a handler
 _PREFIXES = frozenset({"route", "path"})  # router.route("/patients/:id").get(show).put(update)
 _HOPS = 3  # from a constant to those it is made of
 _PARTS = 200  # of one constant that are looked at
@@ -44,10 +45,13 @@ class Taken:
         self.controls.extend(f for f in facts if (f.concept, f.call) not in known)
 
 
-def route(spelling: Spelling, entry: Entry, expr: Expr, links: list[Link], earlier: Iterable[Expr] = ()) -> None:
+def route(
+    spelling: Spelling, entry: Entry, expr: Expr, links: list[Link], earlier: Iterable[Expr] = (), held: str = ""
+) -> None:
     """``router.get(path, ...middleware, handler)``, ``router.route(path).get(handler)``.
 
-    ``earlier`` are the middleware of the same chain: ``new Hono().use(requireAuth).get(path, handler)``.
+    ``earlier`` are the middleware of the same chain: ``new Hono().use(requireAuth).get(path, handler)``. ``held`` is the
+    name that the router has, where the chain begins with what made it.
     """
     args = links[-1].args or ()
     path = args[0].value.name if args and args[0].value.kind in ("str", "fstr") else ""
@@ -58,7 +62,7 @@ def route(spelling: Spelling, entry: Entry, expr: Expr, links: list[Link], earli
             return
         path = prefix.name if prefix is not None and prefix.kind in ("str", "fstr") else ""
         rest = args if prefix is not None else args[1:]
-    router = links[-2].name if len(links) > 1 else ""
+    router = held or (links[-2].name if len(links) > 1 else "")
     taken = Taken()
     units: list[Unit] = []
     named: list[str] = []
@@ -79,8 +83,13 @@ def route(spelling: Spelling, entry: Entry, expr: Expr, links: list[Link], earli
     _register(spelling, Endpoint(spelling.unit, entry.framework, router, path, expr.line), taken, units, named)
 
 
-def chained(spelling: Spelling, links: list[Link]) -> None:
-    """The routes in the middle of a chain: ``app.get("/a", show).post("/b", requireAuth, create)``."""
+def chained(spelling: Spelling, links: list[Link], maker: list[Link]) -> None:
+    """The routes in the middle of a chain: ``app.get("/a", show).post("/b", requireAuth, create)``.
+
+    ``maker`` is what made the name that the chain begins with, where only that tells that it is a router.
+    """
+    held = links[0].name if maker else ""
+    links = [*maker, *links[1:]] if maker else links
     earlier: list[Expr] = []
     for size in range(1, len(links) + 1):
         part = links[:size]
@@ -88,11 +97,11 @@ def chained(spelling: Spelling, links: list[Link]) -> None:
         if args is None:
             continue
         entry = next((e for e, _, _ in spelling.reader.entries(_ends(part)) if e.kind == "route"), None)
-        if entry is None:
+        if entry is None or size <= len(maker):
             earlier.extend(a.value for a in args if a.value.kind in ("name", "attr", "call"))
         else:
             at = args[0].value if args and size < len(links) else part[-1].expr
-            route(spelling, entry, at, part, earlier)
+            route(spelling, entry, at, part, earlier, held)
 
 
 def _ends(links: list[Link]) -> list[Link]:

@@ -9,7 +9,7 @@ from agentreview.lazyre import lazy
 from agentreview.records import replace
 from agentreview.syntax.facts import Fact, UnitFacts
 from agentreview.syntax.frameworks import BY_NAME, LAST, SQL_TEXT, VALUES, Entry
-from agentreview.syntax.handlers import HANDED, chained, handler, members
+from agentreview.syntax.handlers import HANDED, VERBS, chained, handler, members
 from agentreview.syntax.imports import MANAGERS
 from agentreview.syntax.lexicon import resource_name
 from agentreview.syntax.names import class_rows, compiled, named_resource
@@ -378,10 +378,13 @@ class Spelling:
             {"log"} if "audit" in concepts else set()
         )
         given = next((entry for entry, _, _ in matched if entry.kind in ("route", "handler", "register")), None)
+        maker: list[Link] = []
+        if given is None and len(links) > 1 and links[-1].name in VERBS and len(links[-1].args or ()) > 1:
+            given, maker = self.by_router(links)
         if given is not None and given.kind == "register":
             register(self, given, expr, links)
         elif given is not None:
-            chained(self, links) if given.kind == "route" else handler(self, given, expr, links)
+            chained(self, links, maker) if given.kind == "route" else handler(self, given, expr, links)
             drop |= HANDED  # what stands in front of a handler holds for it alone
         seen: set[str] = set()
         for entry, captured, argument in matched:
@@ -868,6 +871,13 @@ class Spelling:
         had = {entry.concept for entry, _, _ in known}
         found, _ = self.reader.longest([*maker, *links[1:]])
         return [row for row in found if row[0].concept in _BY_MAKER and row[0].concept not in had]
+
+    def by_router(self, links: list[Link]) -> tuple[Entry | None, list[Link]]:
+        """``const patients = Router(); patients.get(path, show)``: a router under any name, told by what made it."""
+        made = self.evaluator.assigned.get(links[0].name)
+        maker = chain(made) if made is not None and made.kind == "call" else []
+        found, _ = self.reader.longest([*maker, *links[1:]]) if maker else ([], 0)
+        return next(((entry, maker) for entry, _, _ in found if entry.kind == "route"), (None, []))
 
     def sql_texts(self, links: list[Link]) -> None:
         """Pieces of SQL that the client had a hand in, wherever in the chain: ``qb.where(`x = '${q}'`).getMany()``."""
