@@ -62,6 +62,11 @@ FAMILIES = {
     "keyword": ('connect(password="{}")', "hT7!" + made(9)),
     "typescript": ("const clientSecret = '{}';", made(40)),
     "subscript": ('config["secret_key"] = "{}"', made(50)),
+    "a typed field": ('    jwt_secret: str = "{}"', made(32)),
+    "a type with brackets": ("API_KEY: Final[str | None] = '{}'", made(32)),
+    "a typed constant": ('const clientSecret: string = "{}";', made(40)),
+    "a wrapped default": ('    db_password: SecretStr = SecretStr("{}")', "hT7!" + made(9)),
+    "a field's default": ('    signing_key: str = Field(default="{}")', made(32)),
 }
 
 
@@ -112,6 +117,10 @@ def test_each_family_is_found_on_its_line(family):
         'url = "postgres://user:password@localhost/db"',
         'url = f"amqp://{user}:{password}@{host}"',
         'password: str = ""',
+        'token: str = Field(alias="authToken9")',
+        'const secret: string = process.env.SECRET ?? "";',
+        'if (token.kind === "accessToken9") {',
+        '{ secret: kind == "accessToken9" }',
         'sha = "' + made(40, HEX) + '"',
         'integrity = "sha512-' + made(86) + '=="',
         "-----BEGIN PUBLIC KEY-----",

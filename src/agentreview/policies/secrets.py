@@ -22,7 +22,9 @@ _KNOWN = lazy(
 )
 # Without what may stand in front of the word: trying every start of a long run of letters costs fifty times as much.
 _NAME = r"(?:password|passwd|passphrase|pwd|secret|token|api[_-]?key|apikey|access[_-]?key|private[_-]?key|client[_-]?key|auth[_-]?key|encryption[_-]?key|signing[_-]?key|credentials?|connection[_-]?string)[\w.-]{0,20}"
-_ASSIGNED = lazy(rf"""(?i)["']?({_NAME})["']?\]?\s*(?::=|=>|=|:)\s*(?:[bru]{{0,2}})(["'`])([^"'`\s]{{8,200}})\2""")
+# Between the name and the value: with a type, `jwt_secret: str = `, and in what settings are wrapped in, `SecretStr(`.
+_IS = r"(?::\s*[A-Za-z_][\w.|\[\]<> ]{0,40}=(?!=)|:=|=>|=|:)\s*(?:SecretStr\(\s*|SecretBytes\(\s*|Field\(\s*(?:default\s*=\s*)?(?:SecretStr\(\s*)?)?"
+_ASSIGNED = lazy(rf"""(?i)["']?({_NAME})["']?\]?\s*{_IS}(?:[bru]{{0,2}})(["'`])([^"'`\s]{{8,200}})\2""")
 # What is used when the environment says nothing: os.environ.get("COOKIE_SECRET", "c292…")
 _DEFAULTED = lazy(
     r"""(?i)((?:getenv|environ\.get|env|config|get)\(\s*["']([\w.]{0,60}?(?:password|passwd|passphrase|pwd|secret|secret_?key|token|api_?key|access_?key|private_?key|signing_?key|encryption_?key|credentials?))["']\s*,\s*["'])([^"'\s]{8,200})(?=["'])"""
@@ -49,7 +51,7 @@ _PLUGINS = "aws azure_storage_key basic_auth cloudant discord github_token gitla
 _MASKED = lazy(
     rf"((?<![A-Za-z])(?:AKIA|ASIA|gh[pousr]_|github_pat_|gl[a-z]{{2,5}}-|xox[abprse]-|[rs]k_(?:live|test)_|SG\.|eyJ|npm_|pypi-|sk-ant-|sk-|AIza|GOCSPX-|ya29\.|1//0|sq0[a-z]{{3}}-|dop_v1_|hf_|shp[a-z]{{2}}_|SK(?=[a-f0-9]{{12}})|AC(?=[a-f0-9]{{12}})|AccountKey=))[A-Za-z0-9_/+=.-]{{12,}}|"
     r"(://[^/\s:@'\"]{1,64}:)[^/\s@'\"]{3,}(?=@)|(hooks\.slack\.com/services/)[\w/]+|(PRIVATE KEY-----)[^-]*[A-Za-z0-9+/]{8}[^-]*|"
-    rf"(?i:((?:{_NAME})[\"']?\]?\s*(?::=|=>|=|:)\s*[bru]{{0,2}}[\"'`])([^\"'`\s]{{8,200}}))"
+    rf"(?i:((?:{_NAME})[\"']?\]?\s*{_IS}[bru]{{0,2}}[\"'`])([^\"'`\s]{{8,200}}))"
 )
 # A bot token, an API key with its data centre; and a line that is all Base64: the body of a key file.
 _BARE = lazy(
