@@ -50,6 +50,7 @@ _PASS_ON = frozenset(
     "first last get one scalar one_or_none next iter map filter slice substring replace split data serialize to_representation inspect "
     "unwrap_or assign fromEntries entries".split()
 )
+_MAPS = frozenset("map flatMap flat_map collect filter_map".split())
 # The same in Ruby, whose names mean other things elsewhere (`fetch` there looks into a hash).
 _RUBY_PASS_ON = _PASS_ON | frozenset(
     "to_s to_str to_json as_json to_h to_hash to_a to_yaml to_xml to_param to_sym attributes serializable_hash pretty_inspect squish chomp "
@@ -365,6 +366,25 @@ class Evaluator:
             return self._field(value, name[:1].lower() + name[1:], links, index)
         return Value(request=value.request, inert=value.inert, caller=value.caller) if index else NOTHING
 
+    def _made(self, rows: Value, maker: Expr, depth: int) -> Value | None:
+        """What ``rows.map(…)`` holds: what its function makes of each row, ``(row) => ({ id: row.id })`` or ``toView``."""
+        unit = maker.unit
+        if unit is None:
+            by_name = maker.kind in ("name", "attr") and maker.name not in self.passes_on
+            return Value(request=rows.request) if by_name else None
+        last = unit.body[-1] if unit.body else None
+        if last is None or last.kind not in ("return", "expr"):
+            return None
+        before = dict(self.env)
+        for param in unit.params[:1]:
+            self.env.update({name: self.part(rows, name) for name in param.names})
+            self.env[param.name] = replace(rows, body=False)
+        try:
+            return self.value(last.value, depth + 1)
+        finally:
+            self.env.clear()
+            self.env.update(before)
+
     def _call(self, value: Value, link: Link, index: int, depth: int) -> Value:
         args = link.args or ()
         name = link.name
@@ -380,6 +400,10 @@ class Evaluator:
             if chosen_fields:
                 parts = [self._field(value, one, [link, link], 1) for one in chosen_fields]
                 return Value(labels=frozenset(label for part in parts for label in part.labels), request=value.request)
+        if value.record and name in _MAPS and len(args) == 1:
+            made = self._made(value, args[0].value, depth)
+            if made is not None:
+                return made
         inner = [self.value(a.value, depth + 1) for a in args]
         if self.language == "java" and name in _WRAPS and index:  # ResponseEntity.ok(patient), Path.of(dir, name)
             return self._union([value, *inner])
