@@ -88,6 +88,68 @@ app.include_router(other.router)
     assert "access.endpoint-auth" in rules(repo, "app/api/other.py")
 
 
+@pytest.mark.parametrize("made", ["", "in the file", "in another one", "there, from a third"])
+def test_a_type_that_brings_a_dependency_closes_an_endpoint(repo, made):
+    """``Reader = Annotated[User, Depends(require("read"))]``: the check moved, and is still there."""
+    written = """
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from app.security import Principal, require
+from app.models import Patient
+%s
+router = APIRouter()
+%s
+
+@router.get("/patients/count")
+def count(user: %s):
+    return {"of": user.tenant_id}
+"""
+    security = """
+from typing import Annotated
+
+from fastapi import Depends, HTTPException
+
+
+def current(token: str):
+    return load(token)
+
+
+def require(scope: str):
+    def check(user: Annotated[Principal, Depends(current)]) -> Principal:
+        if scope not in user.scopes:
+            raise HTTPException(403)
+        return user
+
+    return check
+
+%s
+"""
+    alias = 'Reader = Annotated[Principal, Depends(require("read"))]\n'
+    deps = "from typing import Annotated\nfrom fastapi import Depends\nfrom app.security import Principal, require\n"
+    repo.commit(
+        {
+            "app/security.py": security % "",
+            "app/api.py": written % ("", "", 'Annotated[Principal, Depends(require("read"))]'),
+        }
+    )
+    after = {
+        "": {"app/api.py": written % ("", "", "Principal")},
+        "in the file": {"app/api.py": written % ("", alias, "Reader")},
+        "in another one": {
+            "app/security.py": security % alias,
+            "app/api.py": written % ("from app.security import Reader", "", "Reader"),
+        },
+        "there, from a third": {
+            "app/deps.py": deps + alias,
+            "app/api.py": written % ("from app.deps import Reader", "", "Reader"),
+        },
+    }[made]
+    repo.stage(after)
+    lost = {"conduct.check-removed", "access.endpoint-auth"}
+    assert bool(lost & rules(repo, "app/api.py")) is (made == "")
+
+
 def test_a_router_mounted_behind_a_middleware_is_closed(repo):
     route = """
 import { Router } from "express";

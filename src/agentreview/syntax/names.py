@@ -41,6 +41,11 @@ def constants(module: Unit) -> Iterator[tuple[str, Expr]]:
                 yield stmt.targets[0].name, value
 
 
+def annotated(value: Expr | None) -> bool:
+    """Whether a type brings a dependency along: ``Annotated[User, Depends(require("read"))]``."""
+    return value is not None and value.kind == "sub" and any(link.name == "Annotated" for link in chain(value))
+
+
 def as_written(source: str, expr: Expr) -> str:
     """A dotted name whose last part stands as it is in the source: Go's `h.Show` is a method as often as a field."""
     dotted = ".".join(link.name for link in chain(expr))

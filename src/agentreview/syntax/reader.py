@@ -12,6 +12,7 @@ from agentreview.syntax.frameworks import SWITCHES, VALUES, Entry, LazyEntry, Ma
 from agentreview.syntax.handlers import HANDED
 from agentreview.syntax.lexicon import Lexicon, resource_name
 from agentreview.syntax.names import (
+    annotated,
     compiled,
     constants,
     decorated_resource,
@@ -110,6 +111,12 @@ class Reader:
                 self.limited(unit)
         for endpoint in self.analysis.endpoints.values():
             self.route_names(endpoint)
+        for name, stmt in self.made.items():
+            if annotated(stmt.value) and self.module.language == "python":
+                own = UnitFacts(self.module.root)
+                self.param_facts(self.module.root, Param(name, annotation=stmt.value), own)
+                if own.facts:
+                    self.analysis.routers[name] = own.facts
         return self.analysis
 
     def route_names(self, endpoint: Endpoint) -> None:
@@ -525,7 +532,8 @@ class Reader:
     def param_facts(self, unit: Unit, param: Param, own: UnitFacts) -> bool:
         """Facts of one parameter (dependencies, annotated types). True when it carries the verified caller."""
         caller = False
-        sources = [e for e in (param.annotation, param.default, *param.decorators) if e is not None]
+        given = self.aliased(unit, param.annotation, own)
+        sources = [e for e in (given, param.default, *param.decorators) if e is not None]
         for source in sources:
             for sub in subexpressions(source):
                 if sub.kind == "call":
@@ -547,6 +555,17 @@ class Reader:
                             own.facts.append(self.fact(entry, unit, sub, chain(sub)))
                             caller = caller or entry.concept in ("authn", "caller")
         return caller
+
+    def aliased(self, unit: Unit, annotation: Expr | None, own: UnitFacts) -> Expr | None:
+        """What a type stands for: ``Reader = Annotated[User, Depends(require("read"))]``, here or in another file."""
+        if self.module.language != "python" or annotation is None or annotation.kind != "name":
+            return annotation
+        stmt = self.made.get(annotation.name)
+        if stmt is not None and annotated(stmt.value):
+            return stmt.value
+        if unit.decorators and annotation.name in self.module.imports:
+            own.calls.append((annotation.name, annotation))
+        return annotation
 
 
 def _of_such_a_class(wanted: Glob, cls: Unit) -> bool:

@@ -15,6 +15,7 @@ from agentreview.detect_rules import access_default, automatic_audit
 from agentreview.lazyre import lazy
 from agentreview.syntax.facts import Analysis, Fact
 from agentreview.syntax.imports import imported
+from agentreview.syntax.names import annotated
 from agentreview.syntax.patterns import chain, names
 from agentreview.syntax.reach import _CLASS_HOOKS, CONTROLS, called_by, own_and_helpers
 from agentreview.syntax.tree import Expr, Unit, expressions, statements, subexpressions
@@ -136,13 +137,15 @@ def _symbol(analysis: Analysis, unit: Unit) -> Row:
 def _constants(analysis: Analysis, controls: Any) -> dict[str, Row]:
     """What :func:`_symbol` returns, of the module's constants that a call or a list makes: middleware, chains of guards.
 
-    ``const isAuthed = t.middleware(…)`` lends what its function does, ``base.use(isAuthed)`` what its parts lend.
+    ``const isAuthed = t.middleware(…)`` lends what its function does, ``base.use(isAuthed)`` what its parts lend; so does a
+    type that brings a dependency.
     """
     own = [f for f in analysis.own(analysis.module.root).facts if f.concept in CONTROLS]
     out: dict[str, Row] = {}
     for stmt in analysis.module.root.body:
         value = stmt.value
-        if stmt.kind != "assign" or value is None or value.kind not in ("call", "list") or len(out) >= _MAX_CONSTANTS:
+        made = value is not None and (value.kind in ("call", "list") or annotated(value))
+        if stmt.kind != "assign" or value is None or not made or len(out) >= _MAX_CONSTANTS:
             continue
         rows = {(f.concept, f.call): _row(f) for f in own if stmt.start <= f.start < stmt.end}
         uses: dict[str, None] = {}
@@ -150,8 +153,9 @@ def _constants(analysis: Analysis, controls: Any) -> dict[str, Row]:
         for name in [part.name for part in parts if part.kind == "name"]:
             unit = analysis.names.get(name)
             if unit is not None and unit.kind == "function":
-                found = own_and_helpers(analysis, unit)
-                rows.update({(f.concept, f.call): _row(f) for f in found if f.concept in CONTROLS})
+                lent = _symbol(analysis, unit)  # with the function that it returns
+                rows.update({(row[0], row[1]): row for row in lent[0]})
+                uses.update(dict.fromkeys(lent[1]))
             elif name in out:
                 rows.update({(row[0], row[1]): row for row in out[name][0]})
                 uses.update(dict.fromkeys(out[name][1]))
@@ -162,6 +166,7 @@ def _constants(analysis: Analysis, controls: Any) -> dict[str, Row]:
                 rows.update({(row[0], row[1]): row for row in controls(part)})
         for target in stmt.targets:
             if target.kind == "name":
+                rows.update({(f.concept, f.call): _row(f) for f in analysis.routers.get(target.name, ())})
                 out[target.name] = [list(rows.values()), list(uses)[:_MAX_USES], []]
     return out
 
