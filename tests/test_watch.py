@@ -274,6 +274,51 @@ def test_of_many_git_adds_under_watch_none_fails(team, watch):
     assert running.end()[0] == 130
 
 
+def test_a_worktree_that_is_removed_while_they_are_listed_does_not_end_the_board(team, monkeypatch):
+    removed = []
+
+    def list_of(folder: Any, real: Callable[[Any], list[str]] = os.listdir) -> list[str]:
+        if str(folder).endswith("/.git/worktrees") and not removed:
+            removed.append(team.git("worktree", "remove", str(team.path.parent / "one")))
+        return real(folder)
+
+    monkeypatch.setattr(os, "listdir", list_of)
+
+    async def act(app: Any, pilot: Any) -> None:
+        await shows(app, pilot, "1 worktree: 1 nothing staged")
+        team.git("worktree", "add", "-q", "-b", "agent/two", str(team.path.parent / "two"))
+        await shows(app, pilot, "2 worktrees: 2 nothing staged")
+
+    piloted(team, act)
+    assert len(removed) == 1
+
+
+def test_a_worktree_that_is_removed_and_added_again_at_once_is_still_heard(team, watch):
+    one = team.path.parent / "one"
+    put(one, BAD)
+    running = watch(team.path, "--plain", "--settle", "1")
+    at = running.wait("one (agent/one)", "BLOCKED")
+    team.git("worktree", "remove", "--force", str(one))
+    team.git("worktree", "add", "-q", str(one), "agent/one")
+    at = running.wait("one (agent/one)", "nothing staged", after=at)
+    put(one, GOOD)
+    running.wait("one (agent/one)", "passed", after=at)
+
+
+def test_a_worktree_whose_name_is_not_utf8_and_that_comes_later_does_not_deafen_the_board(team, watch):
+    running = watch(team.path, "--plain")
+    running.wait("one (agent/one)", "nothing staged")
+    place = os.fsencode(team.path.parent) + b"/caf\xe9"
+    subprocess.run([b"git", b"worktree", b"add", b"-q", b"--detach", place], cwd=team.path, check=True)
+    running.wait("caf\\xe9", "nothing staged")
+    put(team.path.parent / "one", GOOD)
+    running.wait("one (agent/one)", "passed")
+    Path(os.fsdecode(place), "a.txt").write_text("x\n")
+    subprocess.run(["git", "add", "-A"], cwd=place, check=True)
+    running.wait("caf\\xe9", "passed")
+    assert running.end() == (130, "")
+
+
 def test_worktrees_appear_and_go_and_one_that_is_corrupt_is_a_row_of_its_own(team, watch):
     running = watch(team.path, "--plain")
     running.wait("one (agent/one)", "nothing staged")
@@ -559,6 +604,28 @@ def test_a_failure_of_the_board_ends_it_with_the_reason(team, monkeypatch):
     assert app.return_value == 4
 
 
+def test_news_that_comes_while_the_screen_is_taken_down_is_no_failure_of_the_board(team):
+    from agentreview.watch.app import Cockpit
+
+    heard: list[Board] = []
+
+    class Late(Cockpit):
+        async def on_unmount(self) -> None:  # before that of the board itself, which ends what is followed
+            self.follower.hear(self.follower.board, [boards.News(path="/w", branch=None, text="passed")])
+            heard.append(self.follower.board)
+
+    async def run() -> Any:
+        app = Late(str(team.path), bell=True, settle=0.05)
+        async with app.run_test() as pilot:
+            await shows(app, pilot, "2 worktrees: 2 nothing staged")
+            await pilot.press("q")
+        return app
+
+    app = asyncio.run(run())
+    assert len(heard) == 1
+    assert (app.failure, app.return_value) == (None, 0)
+
+
 @pytest.mark.parametrize("end", ["q", "\x03", signal.SIGTERM])
 def test_in_a_terminal_the_board_is_drawn_the_bell_rings_and_the_terminal_is_left_as_it_was(team, end):
     process, main = pty.fork()
@@ -595,4 +662,4 @@ def test_in_a_terminal_the_board_is_drawn_the_bell_rings_and_the_terminal_is_lef
     os.close(main)
     assert os.waitstatus_to_exitcode(status) == (0 if isinstance(end, str) else 130)
     assert b"\x1b[?1049l" in got
-    assert left(team.path) == []
+    eventually(lambda: not left(team.path), lambda: str(left(team.path)))

@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -133,6 +134,24 @@ def test_a_sleeping_file_is_ended_by_the_clock(monkeypatch):
     results = review_in_workers(many(2), engine("limits.file_seconds = 3\n"))
     assert time.monotonic() - started < 120
     assert [bool(r.failed) for r in results] == [True, False]
+
+
+def test_the_time_in_which_everything_stood_still_is_not_counted(monkeypatch):
+    """A commit that is stopped with Ctrl-Z, or a machine that is: the workers had no time either."""
+    real, skipped = pool.select.select, []
+
+    def stopped(pipes: list[int], *rest: Any) -> object:
+        if rest[-1] and not skipped:  # while it waits
+            skipped.append(True)
+            clock = time.monotonic
+            monkeypatch.setattr(pool.time, "monotonic", lambda: clock() + 3600)
+            return [], [], []
+        return real(pipes, *rest)
+
+    monkeypatch.setattr(pool.select, "select", stopped)
+    act({"app/v0.py": lambda: time.sleep(0.5)}, monkeypatch)
+    assert not any(r.failed for r in review_in_workers(many(2), engine()))
+    assert skipped
 
 
 def test_nothing_is_left_behind(monkeypatch):

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from agentreview import room
 from agentreview.config import config_relaxations, parse_config
 from agentreview.git import open_repository
 from agentreview.install import install
@@ -136,6 +137,19 @@ def test_an_offset_is_given_again_when_its_worktree_is_gone(clinic: Any) -> None
     remove(clinic, "one")
     add(clinic, "three")
     assert environment(beside(clinic, "three"))["PORT_OFFSET"] == "100"
+
+
+def test_a_worktree_that_is_removed_while_offsets_are_looked_up_is_no_broken_one(clinic: Any, monkeypatch: Any) -> None:
+    add(clinic, "one")
+    real = room.read
+
+    def read(path: Path) -> bytes | None:
+        if beside(clinic, "one").exists():
+            clinic.git("worktree", "remove", "--force", str(beside(clinic, "one")))
+        return real(path)
+
+    monkeypatch.setattr(room, "read", read)
+    assert room.all_rooms(str(clinic.path / ".git")) == {}
 
 
 def test_the_set_up_is_that_of_the_default_branch_and_not_of_the_branch_that_is_checked_out(clinic: Any) -> None:

@@ -24,6 +24,7 @@ from typing import Any
 from agentreview.records import dataclass
 
 WALL_FACTOR = 12.0
+STEP = 0.5  # seconds to wait for a word of the workers
 PARALLEL_BYTES = 150_000  # below this a second process costs more than it brings
 _HEADER = struct.Struct(">iI")  # job number (-1 - n: about to start n), length of the pickle
 
@@ -78,15 +79,18 @@ class Pool:
         busy = [worker for worker in self.workers if worker.again([n for n in jobs if n in worker.had], news)]
         self._start([n for n in jobs if not any(n in worker.todo for worker in busy)], busy)
         idle = False
+        before = time.monotonic()
         while busy:
-            ready, _, _ = select.select([w.pipe for w in busy], [], [], 0.5 if idle else 0)
+            ready, _, _ = select.select([w.pipe for w in busy], [], [], STEP if idle else 0)
+            now = time.monotonic()
+            passed, before = min(now - before, 2 * STEP), now  # longer: this process was stopped, and its workers too
             if not ready and not idle:
                 idle = not meanwhile()
                 continue
             for worker in list(busy):
                 if worker.pipe in ready:
                     worker.read(results)
-                if worker.ended or worker.overdue():
+                if worker.ended or worker.overdue(passed):
                     busy.remove(worker)
                     self.workers.remove(worker)
                     left = worker.finish(results)
@@ -132,7 +136,7 @@ class Worker:
         self.current = -1
         self.buffer = b""
         self.ended = False
-        self.since = time.monotonic()
+        self.silent = 0.0
         self.pipe, child = os.pipe()
         orders, self.orders = os.pipe()
         self.pid = os.fork()
@@ -152,7 +156,7 @@ class Worker:
         """Give it jobs that it had before; False when there are none. That it is gone shows when results are read."""
         if jobs:
             self.todo = list(jobs)
-            self.since = time.monotonic()
+            self.silent = 0.0
             body = pickle.dumps((news(self), self.todo), protocol=pickle.HIGHEST_PROTOCOL)
             with suppress(BrokenPipeError):
                 _write(self.orders, 0, body)
@@ -170,7 +174,7 @@ class Worker:
                 return
             body = self.buffer[_HEADER.size : _HEADER.size + size]
             self.buffer = self.buffer[_HEADER.size + size :]
-            self.since = time.monotonic()
+            self.silent = 0.0
             if number < 0:
                 self.current = -1 - number
             else:
@@ -178,9 +182,10 @@ class Worker:
                 self.todo.remove(number)
                 self.current = -1
 
-    def overdue(self) -> bool:
-        """Whether the child has said nothing for far longer than a job may take."""
-        return time.monotonic() - self.since > self.limit * WALL_FACTOR
+    def overdue(self, passed: float) -> bool:
+        """Whether the child has said nothing for far longer than a job may take, now that ``passed`` seconds more have."""
+        self.silent += passed
+        return self.silent > self.limit * WALL_FACTOR
 
     def finish(self, results: dict[int, Any]) -> list[int]:
         """Reap the child; the job it died on has failed, with the reason. Returns the jobs that are left."""

@@ -50,8 +50,11 @@ def read_room(git_dir: str | Path) -> Room | None:
         return None
     import json
 
+    held = read(path)
+    if held is None and not os.path.lexists(path):  # the worktree is being removed
+        return None
     try:
-        room = _room(json.loads((read(path) or b"").decode("utf-8")))
+        room = _room(json.loads((held or b"").decode("utf-8")))
     except ValueError:
         room = None
     if room is None:

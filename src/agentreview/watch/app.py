@@ -166,6 +166,8 @@ class Cockpit(App[int]):
             self.exit(int(ExitCode.BUG))
 
     def _hear(self, _: Board, news: Sequence[News]) -> None:
+        if not self.is_running:
+            return  # the screen is taken down, and what is followed ends only then
         for one in news:
             self._said.append(f"{time.strftime('%H:%M:%S')} {short(one.path, self._here)}: {one.text}")
         del self._said[:-NEWS]

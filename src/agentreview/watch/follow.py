@@ -51,6 +51,7 @@ class Follower:
         self._listeners: list[Listener] = []
         self._in_time: asyncio.TimerHandle | None = None
         self._deaf = False  # a path has no name that can be followed
+        self._lost: set[str] = set()  # paths that went since they were followed, and may be there again
         self._looking: set[str] = set()
         self._slots = asyncio.Semaphore(max(2, os.cpu_count() or 2))
 
@@ -59,10 +60,13 @@ class Follower:
         self._loop = asyncio.get_running_loop()
         self._failed: asyncio.Future[None] = self._loop.create_future()
         try:
+            self._looking.add("")  # what happens meanwhile is listed after it
             await self._list()
+            self._looking.discard("")
             self._later()
             await self._failed
         finally:
+            self._failed.cancel()
             for handle in (self._in_time, *(handle for handle, _ in self._timers.values())):
                 if handle is not None:
                     handle.cancel()
@@ -83,9 +87,9 @@ class Follower:
 
     async def _list(self) -> None:
         """Ask git for the worktrees, follow their directories, and look at those that are new or were not read."""
-        self._listen(self._infos.values())  # before the question: what changes after the answer is heard
+        lost = self._listen(self._infos.values())  # before the question: what changes after the answer is heard
         infos = await asyncio.to_thread(worktrees_from, self.common, git_dir=True)
-        self._listen(infos)
+        lost |= self._listen(infos)
         before = {place.row.path: place.row for place in self.board}
         self._infos = {info.path: info for info in infos}
         rows = [_first(info) for info in infos]
@@ -93,26 +97,42 @@ class Follower:
         for row in rows:
             was = before.get(row.path)
             if was is None or was.state in (LOOKING, GONE, UNREADABLE) or row.state == GONE or was.locked != row.locked:
+                lost.add(row.path)
+            if not lost.isdisjoint((row.path, f"{row.path}/.git", *_own(was.git_dir if was is not None else ""))):
                 self._soon(row.path, 0.0)
 
-    def _listen(self, infos: Iterable[WorktreeInfo]) -> None:
-        """Follow these worktrees from now on. The new listener hears before the old one stops: nothing is missed."""
+    def _listen(self, infos: Iterable[WorktreeInfo]) -> set[str]:
+        """Follow these worktrees from now on; returns what was not followed until now although it looked so.
+
+        The new listener hears before the old one stops: nothing is missed.
+        """
         links = {f"{info.path}/.git" for info in infos if not info.bare and not info.prunable}
         found = _followed(self.common) | {link for link in links if Path(link).is_file()}
         folders = sorted(filter(_heard, found))
-        self._deaf = len(folders) < len(found)
-        if self._listeners and self._listeners[-1].paths == folders:
-            return
+        was, self._deaf = self._deaf, len(folders) < len(found)
+        if self._deaf and not was and self._in_time is not None:
+            self._in_time.cancel()
+            self._in_time = self._loop.call_later(OFTEN, self._later)
+        if self._listeners and self._listeners[-1].paths == folders and not self._lost:
+            return set()
+        lost, self._lost = self._lost, set()
         new = Listener(folders, lambda paths: self._loop.call_soon_threadsafe(self._events, paths))
         for old in self._listeners:
             old.replaced()
         self._listeners = [*(old for old in self._listeners if old.alive()), new]
+        return lost
 
     # -- events ----------------------------------------------------------------------------------------------------
 
     def _events(self, paths: Iterable[str]) -> None:
+        if self._failed.done():
+            return  # it ends, and begins nothing more
         owners = {place.row.git_dir: place.row.path for place in self.board if place.row.git_dir}
+        followed = frozenset(self._listeners[-1].paths)
         for path in paths:
+            if path in followed:
+                self._lost.add(path)
+                self._soon("", self.settle)
             folder, _, name = path.rpartition("/")
             if name in _NOISE:
                 continue
@@ -202,7 +222,10 @@ class Follower:
 
 
 class Listener:
-    """A thread that hears what happens to some paths, until it is stopped. IncompleteError where the system refuses."""
+    """A thread that hears what happens to some paths, until it is stopped. IncompleteError where the system refuses.
+
+    Where it cannot hear any more it tells all its paths, as if each had gone.
+    """
 
     def __init__(self, paths: list[str], tell: Callable[[set[str]], object]) -> None:
         from watchfiles._rust_notify import RustNotify, WatchfilesRustInternalError
@@ -233,11 +256,16 @@ class Listener:
         self._thread.join()
 
     def _hear(self, watcher: RustNotify, tell: Callable[[set[str]], object]) -> None:
+        from watchfiles._rust_notify import WatchfilesRustInternalError
+
         with watcher:
             last = False
             while not last:
                 last = self._replaced.is_set()
-                found = watcher.watch(2 * STEP_MS, STEP_MS, 10 * STEP_MS, self._closed)
+                try:
+                    found = watcher.watch(2 * STEP_MS, STEP_MS, 10 * STEP_MS, self._closed)
+                except WatchfilesRustInternalError:  # for good, and for as little as a name that is not UTF-8
+                    found, last = {(0, path) for path in self.paths}, True
                 if isinstance(found, set):
                     with suppress(RuntimeError):  # the loop has ended
                         tell({path for _, path in found})
@@ -253,9 +281,17 @@ def _first(info: WorktreeInfo) -> Row:
 def _followed(common: str) -> set[str]:
     """Git's directories in which an index, a HEAD or a worktree changes: few, and none that holds objects or many refs."""
     admin = f"{common}/worktrees"
-    own = [common, *(f"{admin}/{name}" for name in (os.listdir(admin) if Path(admin).is_dir() else ()))]  # noqa: PTH208
-    heads = [f"{one}/{kind}" for one in own for kind in ("logs", "reftable")]  # a reftable has every HEAD and its log
-    return {folder for folder in (*own, *heads, admin) if Path(folder).is_dir()}
+    try:
+        names = os.listdir(admin)  # noqa: PTH208
+    except FileNotFoundError:  # it comes with the first worktree, and goes with the last
+        names = []
+    found = (path for git_dir in (common, *(f"{admin}/{name}" for name in names)) for path in _own(git_dir))
+    return {folder for folder in (*found, admin) if Path(folder).is_dir()}
+
+
+def _own(git_dir: str) -> tuple[str, str, str]:
+    """A git directory, and where it keeps the log of its HEAD; a reftable has every HEAD as well."""
+    return git_dir, f"{git_dir}/logs", f"{git_dir}/reftable"
 
 
 def _heard(path: str) -> bool:
