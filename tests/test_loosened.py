@@ -258,3 +258,24 @@ def one(request, pk):
         claims = [c.claim for c in reviewed(change("app/x.py", before, before.replace(gone, ""))).claims]
         said = [c.fix.partition(" back in one,")[0] for c in claims if c.rule == "conduct.check-removed"]
         assert said == [f"Put {told}"], gone
+
+
+def test_a_setter_named_for_what_is_allowed_is_no_limit():
+    before = "class Loan {\n  Loan with(Terms t) {\n    return new Loan().setVariableTermsAllowed(t.variable()).setAmount(t.amount());\n  }\n}\n"
+    after = "class Loan {\n  Loan with(Terms t) {\n    this.amount = t.amount();\n    return this;\n  }\n}\n"
+    assert lost(before, after, "src/Loan.java") == []
+
+
+TWICE = """{}
+export function since(iso, now) {{
+  {}
+  return now - d;
+}}
+"""
+
+
+def test_a_check_that_moved_into_a_function_of_the_file_that_is_called_now_is_no_loss():
+    before = TWICE.format("", "const d = new Date(iso);\n  if (isValidDate(d) === false) return null;")
+    helper = "function parsed(iso) {\n  const d = new Date(iso);\n  return isValidDate(d) ? d : null;\n}\n"
+    assert lost(before, TWICE.format(helper, "const d = parsed(iso);\n  if (!d) return null;"), "src/d.ts") == []
+    assert (INPUT, "isValidDate(…)") in lost(before, TWICE.format(helper, "const d = new Date(iso);"), "src/d.ts")

@@ -25,6 +25,11 @@ _RULE = lazy(
 )
 _NOTE = lazy(r"Suppress(?:FB)?Warnings\b")
 _WORD = lazy(r"[A-Za-z]{3,}")
+# Bug patterns of SpotBugs itself that are about correctness, style and speed: each begins with the abbreviation of its kind.
+_PATTERN = lazy(r"\"([A-Z][A-Za-z0-9]*(?:_[A-Z0-9]+)+)\"")
+_QUALITY = lazy(
+    r"(?:AM|AT|BC|BIT|BX|CN|CT|DB|DC|DE|DLS|DM|DP|EC|EI2?|EQ|ES|FE|FI|HE|HSC|IA|ICAST|IC|IL|IM|INT|IP|IS|IT|JLM|LI|MC|MF|ML|MS|MT|MWN|NM|NN|NO|NP|NS|OBL|ODR|OS|PZLA|QBA|RC|RCN|RE|REC|RI|RR|RS|RV|SA|SBSC|SC|SE|SF|SI|SIC|SIO|SP|SR|SS|ST|STCAL|STI|SW|THROWS|TLW|UC|UCF|UG|UI|UL|UM|UMAC|UPM|UR|URF|UUF|UW|UWF|USELESS|VA|VO|VR|WA|WL|WMI|WS)_"
+)
 
 
 def suppressed(policy: Policy, check: Check, before: View | None, after: View) -> Iterator[Claim]:
@@ -41,7 +46,7 @@ def suppressed(policy: Policy, check: Check, before: View | None, after: View) -
         if had[_key(text)] > 0:
             had[_key(text)] -= 1
             continue
-        if _explained(text, mark):
+        if _explained(text, mark) or _about_quality(text):
             continue
         module = after.analysis.module
         unit = max(
@@ -64,6 +69,12 @@ def _said(module: Module) -> list[tuple[int, str]]:
     ]
     said = [(d.line, module.source[d.start : d.end]) for d in notes]
     return [*module.comments, *((n, f"{text} {beside.get(n, '') or beside.get(n - 1, '')}") for n, text in said)]
+
+
+def _about_quality(text: str) -> bool:
+    """Whether an annotation of SpotBugs names its patterns, and all are of its own kinds but none about security."""
+    named: list[str] = _PATTERN.findall(text) if text.startswith("@SuppressFBWarnings") else []
+    return bool(named) and all(_QUALITY.match(one) for one in named)
 
 
 def _key(text: str) -> str:
