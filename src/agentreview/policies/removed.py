@@ -10,7 +10,7 @@ from agentreview.facts import Facts
 from agentreview.lazyre import lazy
 from agentreview.model import Claim, Evidence, FileChange, Hit, Hunk
 from agentreview.policies.claims import View, fill
-from agentreview.policies.guards import calls_of
+from agentreview.policies.guards import called_anew, calls_of
 from agentreview.policies.load import Check, Policy
 from agentreview.policies.loosened import losses, vanished
 from agentreview.policies.loss import Loss
@@ -170,6 +170,13 @@ def _units(policy: Policy, check: Check, change: FileChange, before: View, after
                 continue
             if concept == "sanitize" and _other_sink(old_own, new_own):
                 continue
+            if (
+                _LISTED.search(gone.call)
+                and not _ACTING & {f.concept for f in (*old_own, *new_own)}
+                and id(new) not in after.analysis.endpoints
+                and called_anew(unit, new)
+            ):
+                continue  # a question about a list that stood in front of nothing, asked of something else now
             if gone.framework == "comparison" and _asking(new_own) >= _asking(old_own):
                 continue  # the caller is compared with something else now
             if (
@@ -345,6 +352,9 @@ def _said_once(gone: Fact, before: View, now: list[Fact], after: View) -> bool:
 
 
 _ACTING = frozenset({"exec", "fetch", "file-path", "template", "eval", "markup", "open-redirect", "raw-sql"})
+
+
+_LISTED = lazy(r"(?:^|\.)(?:include\?|includes|has|contains|containsKey|in\?|key\?|has_key\?|member\?|cover\?)$")
 
 
 def _other_sink(old: list[Fact], new: list[Fact]) -> bool:

@@ -911,6 +911,9 @@ class Spelling:
             name = last.args[0].value.name
         elif last.args is None and len(links) > 1:
             name = last.name
+            at = links[-2].key
+            if at is not None and at.kind == "str" and self.reader.module.language in ("python", "ruby"):
+                return False  # ``params[:plan].org``: a row that a caller handed over; what a client sends has no methods
         if last.name == "permit":
             name = next(
                 (
