@@ -279,3 +279,81 @@ def test_a_check_that_moved_into_a_function_of_the_file_that_is_called_now_is_no
     helper = "function parsed(iso) {\n  const d = new Date(iso);\n  return isValidDate(d) ? d : null;\n}\n"
     assert lost(before, TWICE.format(helper, "const d = parsed(iso);\n  if (!d) return null;"), "src/d.ts") == []
     assert (INPUT, "isValidDate(…)") in lost(before, TWICE.format(helper, "const d = new Date(iso);"), "src/d.ts")
+
+
+SQL = """package a
+
+func byKey(ctx context.Context, q *Query) error {{
+	query := "SELECT id, kind FROM invitations WHERE key = $1{}"
+	return trx.Get(&row, query, q.Key)
+}}
+"""
+
+
+def test_a_statement_without_the_condition_of_its_tenant_is_told():
+    found = lost(SQL.format(" AND tenant_id = $2"), SQL.format(""), "a.go")
+    assert found == [(ACCESS, "tenant_id of the query")]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (" AND tenant_id = $2", " AND org_id = $2"),
+        (" AND kind = $2", ""),
+        ("", " AND tenant_id = $2"),
+        (" AND tenant_id = $2", " and i.tenant_id in ($2, $3)"),
+    ],
+    ids=["by another", "not of an owner", "gained", "in other words"],
+)
+def test_a_statement_that_still_asks_whose_rows_they_are_is_not_told(before, after):
+    assert lost(SQL.format(before), SQL.format(after), "a.go") == []
+
+
+def test_a_condition_that_went_with_its_statement_is_not_told():
+    after = SQL.format("").replace("FROM invitations", "FROM kinds")
+    assert lost(SQL.format(" AND tenant_id = $2"), after, "a.go") == []
+
+
+REDACTOR = """
+export class RedactValues {{
+  intercept(next) {{
+    return next.handle((data) => redact(data, [{}].map((attribute) => ({{ attribute }}))));
+  }}
+}}
+"""
+
+
+def test_a_name_that_a_redactor_no_longer_goes_by_is_told():
+    long, short = (REDACTOR.format(names) for names in ("'quantity', 'value', 'price'", "'quantity', 'value'"))
+    assert lost(long, short, "src/redact.ts") == [(INPUT, "price among the names that intercept goes by")]
+    assert lost(short, long, "src/redact.ts") == []
+    assert lost(*(one.replace("RedactValues", "Columns") for one in (long, short)), "src/columns.ts") == []
+
+
+MASK = """package a
+
+func GetMaskedApp(app *App) *App {{
+	app.Secret = "***"
+{}	return app
+}}
+"""
+
+
+def test_a_field_that_a_mask_no_longer_blanks_is_told():
+    more = MASK.format('\tapp.Cert = "***"\n')
+    assert lost(more, MASK.format(""), "a.go") == [(INPUT, "cert among the fields that GetMaskedApp blanks")]
+    assert lost(more, more.replace('Cert = "***"', 'Cert = ""'), "a.go") == []
+
+
+def test_a_record_that_is_answered_without_the_mask_around_it_is_told():
+    before = "package a\n\nfunc (c *C) Get() {\n\tc.Ok(object.GetMaskedServer(server), 1)\n}\n"
+    after = before.replace("object.GetMaskedServer(server)", "server")
+    assert lost(before, after, "a.go") == [(INPUT, "GetMaskedServer(…)")]
+
+
+def test_a_check_of_a_package_of_checks_is_known_by_the_name_of_the_package():
+    check = "\tif msgs := validate.WebhookURL(q.URL); len(msgs) > 0 {\n\t\treturn errors.New(msgs)\n\t}\n"
+    before = "package a\n\nfunc fetch(q *Q) error {\n" + check + "\treturn get(q.URL)\n}\n"
+    after = before.replace(check, "")
+    assert lost(before, after, "a.go") == [(INPUT, "validate.WebhookURL(…)")]
+    assert lost(before.replace("validate.", "rules."), after, "a.go") == []

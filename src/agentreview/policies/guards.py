@@ -16,7 +16,7 @@ from agentreview.syntax.patterns import chain
 from agentreview.syntax.tree import Expr, Module, Stmt, Unit, expressions, statements, subexpressions
 
 _THROWS = lazy(
-    r"^_*(?:(?:throw|raise|abort|deny|forbid|fail|reject|refuse)_?(?i:if|unless|when|without|not?)|(?:check|ensure|assert|require|verify|enforce|authori[sz]e|must|validate|guard)(?=$|[A-Z_]))"
+    r"^_*(?:(?:throw|raise|abort|deny|forbid|fail|reject|refuse)_?(?i:if|unless|when|without|not?)|(?:check|ensure|assert|require|verify|enforce|authori[sz]e|must|validate|guard)(?=$|[A-Z_.]))"
 )
 _ANSWERS = lazy(
     r"^_*(?:has|can|may|is|user_?(?:has|can|is)|check|ensure|verify|validate|authori[sz]e)_?(?=$|[A-Z_a-z])|(?i:perm(?!anent)|authori[sz]ed|allowed|accessible)"
@@ -32,7 +32,7 @@ _LIMITS = lazy(
 )
 _SETS = lazy(r"^_*set(?=[A-Z_])")  # it is told what may, and asks nothing
 _WRAPS = lazy(
-    r"(?i)^_*(?:redact|mask|scrub|obfuscate|anonymi[sz]e|de_?identify|pseudonymi[sz]e|encrypt|saniti[sz]e|escape|quote)"
+    r"(?i)^_*(?:redact|mask|scrub|obfuscate|anonymi[sz]e|de_?identify|pseudonymi[sz]e|encrypt|saniti[sz]e|escape|quote|(?:get|to|as)_?(?:redact|mask|scrubb|obfuscat|anonymi[sz]|encrypt|saniti[sz]|escap)ed)"
 )
 _SAFE = lazy(r"(?i)safe|saniti|valid|clean|escape|allow|trusted|encod|confine|redact|mask|scrub|encrypt|summar")
 _REFUSAL = lazy(
@@ -44,7 +44,7 @@ def taken_away(before: Module, old: Unit, after: Module, new: Unit) -> Iterator[
     """Named checks that decided in the unit and are gone from it, and values that are no longer wrapped."""
     if old.kind == "class":
         return
-    had, has = _named(old), _named(new)
+    had, has = _named(before, old), _named(after, new)
     fresh = set(has) - set(had)
     asks = any(_THROWS.search(name) or _ABOUT.search(name) or _SAFE.search(name) for name in fresh)
     # Most of it is gone: perhaps what was guarded is, too. And a module is all its handlers at once.
@@ -62,7 +62,7 @@ def taken_away(before: Module, old: Unit, after: Module, new: Unit) -> Iterator[
             if about == INPUT and name.lstrip("_").startswith("check") and not _EDGE.search(name):
                 continue  # ``checkIfRulesHaveChanged``: a page that looks after itself
             sure = (about == ACCESS or _EDGE.search(name) is not None) and not asks and not coarse
-            yield Loss(about, "the check", f"{name}(…)", deciding[name], sure=sure, concept=f"guard:{name}")
+            yield Loss(about, "the check", f"{name}(…)", deciding[name], sure=sure, concept=_concept(name))
         elif _WRAPS.search(name) and not any(_WRAPS.search(n) or _SAFE.search(n) for n in fresh):
             text = after.source[new.body[0].start : new.end] if new.body else ""
             bare = next((c for c in found if c.args and _still(before, c.args[0].value, text)), None)
@@ -73,16 +73,20 @@ def taken_away(before: Module, old: Unit, after: Module, new: Unit) -> Iterator[
                     f"{name}(…)",
                     bare.line,
                     sure=not coarse,
-                    concept=f"guard:{name}",
+                    concept=_concept(name),
                 )
         elif _LIMITS.search(name) and _ABOUT.search(name) and not _SETS.match(name):
-            yield Loss(ACCESS, "the limit", f"{name}(…)", line, sure=not asks and not coarse, concept=f"guard:{name}")
+            yield Loss(ACCESS, "the limit", f"{name}(…)", line, sure=not asks and not coarse, concept=_concept(name))
 
 
 def _lent(old: Unit, after: Module, new: Unit) -> set[str]:
     """What functions of this file call that the unit calls now and did not before: a check that several make is one of its own."""
     fresh = {name for name, _ in calls_of(new)} - {name for name, _ in calls_of(old)}
     return {name for unit in after.units if unit.name in fresh and unit is not new for name, _ in calls_of(unit)}
+
+
+def _concept(name: str) -> str:
+    return f"guard:{name.rpartition('.')[2]}"
 
 
 def _said_again(before: Module, had: list[Expr], after: Module, has: Sequence[Expr]) -> bool:
@@ -101,9 +105,20 @@ def _still(module: Module, value: Expr, text: str) -> bool:
     )
 
 
-def _named(unit: Unit) -> dict[str, list[Expr]]:
+_PACKAGES = frozenset("validate check guard ensure verify enforce".split())
+
+
+def _said(module: Module, call: Expr) -> str:
+    """The last name of a callee; in Go with a package that says what its functions are for: ``validate.WebhookURL``."""
+    links = chain(call)
+    packaged = module.language == "go" and len(links) == 2 and links[0].name in _PACKAGES
+    return f"{links[0].name}.{links[1].name}" if packaged else links[-1].name
+
+
+def _named(module: Module, unit: Unit) -> dict[str, list[Expr]]:
     out: dict[str, list[Expr]] = {}
-    for name, call in calls_of(unit):
+    for _, call in calls_of(unit):
+        name = _said(module, call)
         if (
             _THROWS.search(name)
             or _ANSWERS.search(name)
@@ -124,7 +139,7 @@ def _deciding(module: Module, unit: Unit) -> dict[str, int]:
     filled: dict[str, str] = {}
     for stmt in own_statements(unit):
         called = [
-            (chain(e)[-1].name, e.line)
+            (_said(module, e), e.line)
             for source in expressions(stmt)
             for e in subexpressions(source)
             if e.kind == "call"
