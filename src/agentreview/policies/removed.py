@@ -20,7 +20,7 @@ from agentreview.records import dataclass, replace
 from agentreview.syntax.facts import Analysis, Fact
 from agentreview.syntax.names import last_name
 from agentreview.syntax.parse import text_of
-from agentreview.syntax.tree import Module, Unit
+from agentreview.syntax.tree import Module, Unit, subexpressions
 
 _DATA = frozenset({"read", "write", "delete", "raw-sql", "generic-read", "generic-write"})
 _DENIAL = lazy(
@@ -158,7 +158,8 @@ def _units(policy: Policy, check: Check, change: FileChange, before: View, after
         said = ""
         # A new call that is given the caller, or asks by its name, may be the same check in other words: advice then.
         fresh = _asked(after, new) - _asked(before, unit)
-        asked = bool(fresh)
+        in_front = _in_front(new) - _in_front(unit)
+        asked = bool(fresh or in_front)
         tamed = (
             any(_TAMES.search(name) for name in _called(new) - _called(unit)) if "sanitize" in check.concepts else False
         )
@@ -226,7 +227,7 @@ def _units(policy: Policy, check: Check, change: FileChange, before: View, after
                 )
         if "authn" in check.concepts and "authn" not in said:
             lost = _denials(old_own, before) - _denials(new_own, after)
-            if lost > 0 and _denials_in_reach(before, unit) > _denials_in_reach(after, new):
+            if lost > 0 and not in_front and _denials_in_reach(before, unit) > _denials_in_reach(after, new):
                 gone = next(f for f in old_own if _is_denial(f, before))
                 yield Removal(
                     _claim(policy, check, change, before, after, unit, new, gone, what="the refusal ", asked=asked),
@@ -238,6 +239,14 @@ def _asked(view: View, unit: Unit) -> set[str]:
     """Questions that a function asks, or the methods of a class: what a class declared, they may ask now."""
     members = [unit, *(child for child in unit.children if unit.kind == "class")]
     return {name for member in members for name in view.analysis.own(member).questions}
+
+
+def _in_front(unit: Unit) -> set[str]:
+    """Dependencies in front of a function that check by their name: ``dependencies=[Depends(check_builder)]``."""
+    handed = [e for p in unit.params for e in (p.annotation, p.default) if e is not None]
+    calls = [c for e in (*unit.decorators, *handed) for c in subexpressions(e) if c.kind == "call" and c.args]
+    given = [last_name(c.args[0].value) for c in calls if last_name(c) in ("Depends", "Security")]
+    return {name for name in given if _STRONG.search(name)}
 
 
 def _elsewhere(concept: str, before: View, old: Unit, after: View, new: Unit) -> bool:
