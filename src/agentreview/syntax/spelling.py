@@ -913,7 +913,7 @@ class Spelling:
             name = last.name
             at = links[-2].key
             if at is not None and at.kind == "str" and self.reader.module.language in ("python", "ruby"):
-                return False  # ``params[:plan].org``: a row that a caller handed over; what a client sends has no methods
+                return False  # ``params[:plan].org``: a row from a caller; what a client sends has no methods
         if last.name == "permit":
             name = next(
                 (
