@@ -420,6 +420,16 @@ def test_hostile_names_and_lines_cannot_write_settings() -> None:
     text.encode()
 
 
+def test_a_line_that_shows_a_fact_is_written_without_the_values_that_reports_hide() -> None:
+    token, number = "ghp_" + "a9Zk3LqW8rT2vYx7Bn5M" * 2, "-".join(("219", "45", "3821"))
+    text = f'AuditEvent.objects.create(token="{token}", note="{number}")'
+    found = (Found(value="AuditEvent.objects.create", count=1, path="audit.py", line=5, text=text),)
+    written = render(Detection(facts=(("audit.calls", found),)))
+    assert "# audit.py:5 AuditEvent.objects.create(" in written
+    assert token[4:] not in written
+    assert number not in written
+
+
 @given(st.dictionaries(st.sampled_from([fact for fact, _, _ in FACTS]), st.lists(st.text(), max_size=3)), st.text())
 @settings(max_examples=60, deadline=None)
 def test_whatever_was_detected_the_file_parses_and_is_unconfirmed(values: dict[str, list[str]], path: str) -> None:

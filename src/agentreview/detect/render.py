@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from agentreview.facts import CHOICES
+from agentreview.policies.secrets import mask
 from agentreview.settings import FACTS, SETTINGS, TABLES, split
 from agentreview.tomledit import quoted
 
@@ -141,6 +142,7 @@ def _usable(value: str) -> bool:
 
 
 def safe(text: str, limit: int = _TEXT) -> str:
-    """Cut untrusted text to one printable line; whatever is invisible or a lone surrogate is escaped."""
+    """Cut untrusted text to one printable line: values hidden as in a report, what is invisible or a lone surrogate escaped."""
+    text = mask(text)
     shown = text[:limit] + ("…" if len(text) > limit else "")
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in shown)
