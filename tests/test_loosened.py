@@ -357,3 +357,25 @@ def test_a_check_of_a_package_of_checks_is_known_by_the_name_of_the_package():
     after = before.replace(check, "")
     assert lost(before, after, "a.go") == [(INPUT, "validate.WebhookURL(…)")]
     assert lost(before.replace("validate.", "rules."), after, "a.go") == []
+
+
+def test_a_value_that_is_taken_as_it_was_sent_and_no_longer_as_it_was_checked_is_told():
+    view = "def give_back(request, pk):\n    form = Form(request.POST)\n    if form.is_valid():\n        day = {}\n        store(pk, day)\n"
+    checked, sent = view.format("form.cleaned_data['day']"), view.format("request.POST.get('day')")
+    assert lost(checked, sent) == [(INPUT, "'day'")]
+    assert lost(sent, checked) == []
+    assert lost(checked, view.format("request.POST.get('page')")) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "code", "few", "many"),
+    [
+        ("a.py", '@router.get("/")\nasync def index(user: User = Depends({})):\n    return show(user)\n', "check_admin", "check_user"),
+        ("a.py", "@{}\ndef index(request):\n    return show(request)\n", "staff_required", "login_required"),
+        ("A.java", 'class A {{\n  @PreAuthorize("{}")\n  public List<B> all() {{ return rows.all(); }}\n}}\n', "hasRole('ADMIN')", "isAuthenticated()"),
+    ],
+)  # fmt: skip
+def test_a_function_for_few_that_is_one_for_many_now_is_a_question(path, code, few, many):
+    assert [kind for kind, _ in lost(code.format(few), code.format(many), path)] == [ACCESS]
+    assert lost(code.format(many), code.format(few), path) == []
+    assert lost(code.format(few), code.format(few), path) == []

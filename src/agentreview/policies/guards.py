@@ -105,6 +105,32 @@ def _still(module: Module, value: Expr, text: str) -> bool:
     )
 
 
+_FEW = lazy(r"(?i)admin|super_?user|staff(?!_id)|owner|\broot\b")
+_FRONT = lazy(
+    r"(?i)role|auth|perm|requir|secured|guard|polic|access|admin|staff|superuser|owner|check|verify|ensure|user"
+)
+
+
+def opened(before: Module, old: Unit, after: Module, new: Unit) -> Iterator[Loss]:
+    """``Depends(check_admin)`` that became ``Depends(check_user)``: still asked who comes, and no longer one of few."""
+    had, has = _front(before, old), _front(after, new)
+    few = [text for text in had if _FEW.search(text)]
+    if few and len(has) >= len(had) and not any(_FEW.search(text) for text in has):
+        yield Loss(ACCESS, "in front of it", few[0][:80], had[few[0]], sure=False)
+
+
+def _front(module: Module, unit: Unit) -> dict[str, int]:
+    """What stands in front of a function and asks: decorators by their names, and dependencies, with their lines."""
+    handed = [e for p in unit.params for e in (p.annotation, p.default) if e is not None]
+    parts = [sub for e in (*unit.decorators, *handed) for sub in subexpressions(e)]
+    asked = [
+        c.args[0].value for c in parts if c.kind == "call" and c.args and chain(c)[-1].name in ("Depends", "Security")
+    ]
+    asked += [d for d in unit.decorators if "/" not in module.source[d.start : d.end]]
+    said = ((" ".join(module.source[e.start : e.end].split()), e) for e in asked if _FRONT.search(chain(e)[-1].name))
+    return {text: e.line for text, e in said}
+
+
 _PACKAGES = frozenset("validate check guard ensure verify enforce".split())
 
 

@@ -1,4 +1,6 @@
-"""What the literals of a unit lost: the owner's condition of a statement, names that a redactor goes by, fields it blanks."""
+"""What the literals of a unit lost: the owner's condition of a statement, keys of what was validated, names that a redactor
+goes by, fields it blanks.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,7 @@ from collections.abc import Iterator
 from agentreview.lazyre import lazy
 from agentreview.policies.guards import called_anew, own_statements
 from agentreview.policies.loss import ACCESS, INPUT, Loss
+from agentreview.syntax.patterns import chain
 from agentreview.syntax.tree import Expr, Unit, expressions, subexpressions
 
 _STATEMENT = lazy(
@@ -30,6 +33,7 @@ def forgotten(old: Unit, new: Unit) -> Iterator[Loss]:
     if old.kind == "class":
         return
     yield from _conditions(old, new)
+    yield from _unchecked(old, new)
     if _REDACTS.search(old.qualname):
         yield from _names(old, new)
         yield from _fields(old, new)
@@ -58,6 +62,33 @@ def _statements(unit: Unit) -> dict[tuple[str, str], list[tuple[list[str], int]]
             verb = next(v for v in ("select", "update", "delete") if found[v])
             names = [name.lower() for name in _CONDITION.findall(found["where"])]
             out.setdefault((verb, found["table"].lower()), []).append((names, expr.line))
+    return out
+
+
+_CHECKED = frozenset("cleaned_data validated_data".split())
+_RAW = frozenset("POST GET data args form json values query_params".split())
+
+
+def _unchecked(old: Unit, new: Unit) -> Iterator[Loss]:
+    """``form.cleaned_data["day"]`` that became ``request.POST["day"]``: as it was sent, not as it was checked."""
+    had, has = _keys(old), _keys(new)
+    for (kind, key), line in had.items():
+        sent = has.get(("sent", key))
+        if kind == "checked" and sent and ("checked", key) not in has and ("sent", key) not in had:
+            yield Loss(INPUT, "the checked value of", repr(key), line, sent)
+
+
+def _keys(unit: Unit) -> dict[tuple[str, str], int]:
+    out: dict[tuple[str, str], int] = {}
+    for expr in _literals(unit, "sub", "call"):
+        links = chain(expr)
+        last = links[-1]
+        held, key = (links[:-1], last.args[0].value) if last.name == "get" and last.args else (links, last.key)
+        if key is not None and key.kind == "str" and len(held) > 1:
+            if held[-1].name in _CHECKED:
+                out.setdefault(("checked", key.name), expr.line)
+            elif held[-1].name in _RAW and held[-2].name == "request":
+                out.setdefault(("sent", key.name), expr.line)
     return out
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from agentreview.lazyre import lazy
 from agentreview.policies.filtered import narrowed
-from agentreview.policies.guards import called_anew, calls_of, own_statements, taken_away
+from agentreview.policies.guards import called_anew, calls_of, opened, own_statements, taken_away
 from agentreview.policies.literals import forgotten
 from agentreview.policies.loss import ACCESS, INPUT, Loss
 from agentreview.syntax.patterns import chain
@@ -74,6 +74,7 @@ def losses(before: Module, old: Unit, after: Module, new: Unit) -> Iterator[Loss
     yield from _lists(before, old, after, new)
     yield from _narrowing(old, new)
     yield from forgotten(old, new)
+    yield from opened(before, old, after, new)
     if before.language != "ruby":
         yield from _predicates(_keys(old), _keys(new))
     elif old.kind == "function":  # where a chain begins with the class that is asked
