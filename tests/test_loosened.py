@@ -379,3 +379,18 @@ def test_a_function_for_few_that_is_one_for_many_now_is_a_question(path, code, f
     assert [kind for kind, _ in lost(code.format(few), code.format(many), path)] == [ACCESS]
     assert lost(code.format(many), code.format(few), path) == []
     assert lost(code.format(few), code.format(few), path) == []
+
+
+@pytest.mark.parametrize(("state", "hit"), [("useState('')", Hit.SUSPECT), ("['', save]", Hit.VIOLATION)])
+def test_what_a_component_of_the_browser_shows_to_whom_is_a_question(state, hit):
+    code = """
+export const Comment = (props) => {{
+  const [text, setText] = {};
+  if ({}) return null;
+  return save(props.session.isAuthenticated, text, setText);
+}};
+"""
+    asked, open_ = "!props.session.isAuthenticated", "!text"
+    found = reviewed(change("src/Comment.tsx", code.format(state, asked), code.format(state, open_)))
+    told = [c.claim.hit for c in found.claims if c.claim.rule == "conduct.check-removed"]
+    assert told == [hit]

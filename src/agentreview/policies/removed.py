@@ -199,7 +199,8 @@ def _units(policy: Policy, check: Check, change: FileChange, before: View, after
                 around.add((concept, gone.start))
             # One of several ways to verify went; whether what is left is enough is a question.
             left = concept == "token-check" and any(f.concept == concept and f.call == gone.call for f in new_own)
-            perhaps = asked or left or (tamed and concept == "sanitize")
+            shown = concept in ("authn", "object-check", "membership") and bool(_HOOKS & _called(new))
+            perhaps = asked or left or shown or (tamed and concept == "sanitize")
             what = "the refusal " if _REFUSES.search(before.analysis.module.source[gone.start : gone.end]) else ""
             yield Removal(
                 _claim(policy, check, change, before, after, unit, new, gone, what=what, asked=perhaps), concept
@@ -287,6 +288,8 @@ def _hook(policy: Policy, check: Check, change: FileChange, before: View, after:
             return
 
 
+# A component that calls these runs in the browser: what it asks decides what is shown there, and protects nothing.
+_HOOKS = frozenset("useState useEffect useReducer useRef useMemo useCallback useLayoutEffect".split())
 _TAMES = lazy(r"(?i)safe|saniti|valid|clean|escape|allow|trusted|encod|confine")
 
 

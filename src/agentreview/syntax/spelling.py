@@ -533,7 +533,10 @@ class Spelling:
             value = self.evaluator.assigned.get(value.name, value)
         if _fixed_start(value):
             return True
-        leads = value.kind == "fstr" and value.name.startswith("{}") and len(value.items) > 1
+        while value.kind == "bin" and value.name.strip() == "+" and value.items and value.items[0].kind == "bin":
+            value = value.items[0]  # ``BASE + "/" + x`` is ``(BASE + "/") + x``
+        added = value.kind == "bin" and value.name.strip() == "+"
+        leads = (added or (value.kind == "fstr" and value.name.startswith("{}"))) and len(value.items) > 1
         if leads and value.items[0].kind in ("name", "attr", "call"):
             return not self.evaluator.value(value.items[0]).request
         return False
