@@ -210,7 +210,7 @@ class Spelling:
         left, right = self.evaluator.value(expr.items[0]), self.evaluator.value(expr.items[1])
         if (
             expr.name.strip() in ("in", "not in")
-            and left.request
+            and (left.request or self.host(expr.items[0]))
             and (
                 expr.items[1].kind in ("list", "dict")
                 or chain(expr.items[1])[-1].name.lstrip("_")[:1].isupper()
@@ -255,6 +255,18 @@ class Spelling:
                     framework="comparison",
                 )
             )
+
+    def host(self, expr: Expr) -> bool:
+        """``urlsplit(url).hostname``, also under a name: a part of an address that the client chose."""
+        for _ in range(3):
+            links = chain(expr)
+            if links[0].name in ("urlsplit", "urlparse") and links[0].args:
+                return self.evaluator.value(links[0].args[0].value).request
+            made = self.evaluator.assigned.get(links[0].name)
+            if made is None:
+                return False
+            expr = made
+        return False
 
     def answering(self, args: tuple[Arg, ...]) -> None:
         """Objects whose functions answer, by the names they stand under: ``{ Query: {…}, Mutation: {…} }``."""
