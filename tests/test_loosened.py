@@ -394,3 +394,12 @@ export const Comment = (props) => {{
     found = reviewed(change("src/Comment.tsx", code.format(state, asked), code.format(state, open_)))
     told = [c.claim.hit for c in found.claims if c.claim.rule == "conduct.check-removed"]
     assert told == [hit]
+
+
+@pytest.mark.parametrize(("name", "hit"), [("RedactValues", Hit.VIOLATION), ("DateMask", Hit.SUSPECT)])
+def test_a_mask_may_be_how_a_date_is_typed_and_what_redacts_is_what_it_says(name, hit):
+    long, short = (
+        REDACTOR.replace("RedactValues", name).format(n) for n in ("'day', 'month', 'year'", "'day', 'month'")
+    )
+    found = reviewed(change("src/r.ts", long, short)).claims
+    assert [c.claim.hit for c in found if c.claim.rule == "conduct.guard-removed"] == [hit]

@@ -28,6 +28,9 @@ _REDACTS = lazy(
 )
 
 
+_SURELY = lazy(r"(?i)redact|scrub|censor|obfuscat|anonymi")  # a mask may also be how a date is typed
+
+
 def forgotten(old: Unit, new: Unit) -> Iterator[Loss]:
     """What the unit's literals held before and no longer hold."""
     if old.kind == "class":
@@ -101,7 +104,8 @@ def _names(old: Unit, new: Unit) -> Iterator[Loss]:
         for now, at in has:
             if now < members and len(now) * 2 >= len(members) and all(now != other for other, _ in had):
                 gone = ", ".join(sorted(members - now)[:4])
-                yield Loss(INPUT, "", f"{gone} among the names that {old.name} goes by", line, at)
+                sure = _SURELY.search(old.qualname) is not None
+                yield Loss(INPUT, "", f"{gone} among the names that {old.name} goes by", line, at, sure=sure)
                 break
 
 
