@@ -25,7 +25,7 @@ from engine import IMPORTS, UNAUDITED, change, engine, review_in_workers, verdic
 from waiting import ended, eventually
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes to kill without fork")
-QUICK = "limits.file_seconds = 0.3\n"
+QUICK = "limits.file_seconds = 1\n"  # twenty times what any file here takes that does not run away
 REAL = worker.review_file
 
 
@@ -89,7 +89,7 @@ def test_a_file_that_runs_away_is_killed_and_fails_alone(monkeypatch):
     results = review_in_workers(many(3), engine(QUICK))
     assert processor_time() - before < 10
     assert [bool(r.failed) for r in results] == [False, True, False]
-    assert "0.3 s of processor time" in results[1].failed
+    assert "within 1 s of processor time" in results[1].failed
     assert "file_seconds" in results[1].failed
 
 
@@ -159,7 +159,8 @@ def test_nothing_is_left_behind(monkeypatch):
     review_in_workers(many(2), engine())
     before = (open_files(), children())
     review_in_workers(many(4, big=True), engine(QUICK))
-    assert (open_files(), children()) == before
+    assert open_files() <= before[0]
+    assert children() <= before[1]
 
 
 def test_an_interrupt_ends_the_workers_and_passes_on(monkeypatch):
@@ -171,7 +172,8 @@ def test_an_interrupt_ends_the_workers_and_passes_on(monkeypatch):
     before = (open_files(), children())
     with pytest.raises(KeyboardInterrupt):
         review_in_workers(many(2), engine("limits.file_seconds = 30\n"), interrupt)
-    assert (open_files(), children()) == before
+    assert open_files() <= before[0]
+    assert children() <= before[1]
 
 
 def test_progress_counts_up_to_all(monkeypatch):
@@ -200,7 +202,9 @@ def test_the_number_of_workers_does_not_change_the_verdict(monkeypatch):
 def test_a_chain_of_thousands_of_calls_is_answered_or_said_not_to_be():
     """Quadratic matching on a hostile chain ends at the limit, as not checked, never as clean and never much later."""
     before = processor_time()
-    answer = verdict(change("app/a.py", None, "x = a" + ".filter(org=1)" * 4_000 + "\n"), facts=QUICK)
+    answer = verdict(
+        change("app/a.py", None, "x = a" + ".filter(org=1)" * 4_000 + "\n"), facts="limits.file_seconds = 0.3\n"
+    )
     assert processor_time() - before < 15
     assert answer.decision is Decision.INCOMPLETE
 
@@ -333,7 +337,8 @@ def test_nothing_is_left_behind_by_workers_that_wait(monkeypatch):
     before = (open_files(), children())
     with Reviewers() as reviewers:
         reviewers(many(4, big=True), engine())
-    assert (open_files(), children()) == before
+    assert open_files() <= before[0]
+    assert children() <= before[1]
 
 
 def test_workers_that_wait_end_with_their_parent():
