@@ -361,6 +361,14 @@ def test_a_worktree_whose_directory_is_deleted_is_gone_and_a_switch_of_branch_is
     running.wait("one (agent/other)", "gone", "git worktree prune", after=at)
 
 
+def test_a_locked_worktree_in_the_place_of_which_there_is_a_file_is_said_and_not_asked_for_again_and_again(team, watch):
+    one = team.path.parent / "one"
+    team.git("worktree", "lock", str(one))
+    subprocess.run(["rm", "-rf", str(one)], check=True)
+    one.write_text("elsewhere\n")
+    watch(team.path, "--plain").wait("one", "cannot be read")
+
+
 def test_a_repository_that_keeps_its_refs_in_a_reftable_is_followed_too(make_repo, watch, tmp_path):
     repo = make_repo("tables", "--ref-format=reftable")
     repo.commit({"README.md": "a clinic\n"})

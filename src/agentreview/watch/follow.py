@@ -172,7 +172,7 @@ class Follower:
         if info is None:
             return
         row = await asyncio.to_thread(look, info)
-        if row.state == UNREADABLE and not Path(path).is_dir():
+        if row.state == UNREADABLE and not row.locked and not Path(path).is_dir():
             self._soon("", self.settle)  # it is being removed
             return
         if path not in self._infos:
