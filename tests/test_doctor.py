@@ -178,7 +178,20 @@ def test_husky_is_read_through_to_the_file_people_edit(repo: Any) -> None:
     repo.git("config", "core.hooksPath", ".husky/_")
     assert look(repo)["hook pre-commit"].status == "fail"
     repo.write({".husky/pre-commit": 'agentreview hook pre-commit "$@"\n'})
-    assert look(repo)["hook pre-commit"].status == "ok"
+    checks = look(repo)
+    assert checks["hook pre-commit"].status == "ok"
+    assert (checks["core.hooksPath"].status, checks["core.hooksPath"].fix) == (
+        "ok",
+        "",
+    )  # unsetting it switches husky off
+
+
+def test_one_warning_is_one_warning() -> None:
+    checks = (
+        Check(name="store", status="ok", detail="there"),
+        Check(name="hook pre-push", status="warn", detail="none"),
+    )
+    assert render(checks).endswith("the gate is in place, 1 warning\n")
 
 
 def test_a_mistake_in_the_staged_configuration_fails_with_its_line(gated: Any) -> None:

@@ -50,6 +50,7 @@ def diagnose(repo: Repository) -> tuple[Check, ...]:
 
 def render(checks: tuple[Check, ...]) -> str:
     """Lay the checks out for a terminal: one line each, the fix below what is not ok, a summary at the end."""
+    from .reporters.summary import count
     from .reporters.text import escape
 
     width = max((len(check.name) for check in checks), default=0)
@@ -61,7 +62,7 @@ def render(checks: tuple[Check, ...]) -> str:
     failed = sum(check.status == FAIL for check in checks)
     warned = sum(check.status == WARN for check in checks)
     gate = f"{failed} failed" if failed else "the gate is in place"
-    return "\n".join([*lines, "", f"{gate}, {warned} warnings" if warned else gate, ""])
+    return "\n".join([*lines, "", f"{gate}, {count(warned, 'warning')}" if warned else gate, ""])
 
 
 def _checks(repo: Repository) -> Iterator[Check]:
@@ -211,6 +212,8 @@ def _hooks_path(repo: Repository) -> Iterator[Check]:
             yield Check(name="core.hooksPath", status=OK, detail=f"{detail}, overruled")
         elif Path(repo.hooks_dir).is_relative_to(repo.common_dir):
             yield Check(name="core.hooksPath", status=OK, detail=detail)
+        elif value.scope == "local" and value.value.rstrip("/") == ".husky/_":
+            yield Check(name="core.hooksPath", status=OK, detail=f"{detail}, as husky sets it")
         else:
             fix = "unset it there unless it is meant: whoever can change that directory can switch the gate off"
             yield Check(name="core.hooksPath", status=WARN, detail=f"{detail}: {repo.hooks_dir}", fix=fix)
