@@ -13,7 +13,7 @@ import pytest
 
 from agentreview.ci import merge, shard
 from agentreview.errors import UsageError
-from agentreview.model import Decision, Outcome
+from agentreview.model import Decision, Outcome, older
 from agentreview.reporters.jsonreport import loads
 from commandline import BAD, GOOD, RULE, Done, agentreview, one_line
 from factories import finding, run, verdict
@@ -276,6 +276,13 @@ def test_what_failed_in_one_shard_is_not_answered_by_another() -> None:
 
 def test_a_finding_that_two_shards_report_is_one() -> None:
     assert len(merge([verdict(finding()), verdict(finding())]).findings) == 1
+
+
+def test_old_findings_that_shards_counted_are_added_up() -> None:
+    merged = merge([replace(verdict(), notes=(older(count),)) for count in (1, 3)])
+    assert merged.notes == (
+        "4 older findings in parts of these files that the change does not touch: not shown, never blocking",
+    )
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"schema": "agentreview/report/0"}'])

@@ -22,6 +22,8 @@ from agentreview.model import (
     Outcome,
     Status,
     Verdict,
+    how_many_older,
+    older,
     settled_by,
 )
 from agentreview.records import dataclass, replace
@@ -151,10 +153,14 @@ def _notes(verdicts: Sequence[Verdict], findings: Sequence[Finding]) -> Iterable
     """What any shard says. A waiver that one shard found no use for was another's: said only where all of them say it."""
     said = [frozenset(verdict.notes) for verdict in verdicts]
     asking = {f.rule for f in findings if f.status is Status.ADVISORY and f.confidence is Confidence.MEDIUM}
-    for whole in dict.fromkeys(note for verdict in verdicts for note in verdict.notes):
+    notes = [note for verdict in verdicts for note in verdict.notes]
+    for whole in dict.fromkeys(note for note in notes if not how_many_older(note)):
         note = _still(whole, asking) if whole.startswith((NOT_CONFIGURED, NOT_CONFIRMED)) else whole
         if note and ("waiver" not in note or all(note in one for one in said)):
             yield note
+    before = sum(map(how_many_older, notes))  # each shard counts those of its own packs
+    if before:
+        yield older(before)
 
 
 def _still(note: str, asking: Collection[str]) -> str:

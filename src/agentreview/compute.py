@@ -26,6 +26,7 @@ from agentreview.model import (
     Snapshot,
     Status,
     Verdict,
+    older,
     settled_by,
 )
 from agentreview.policies.checks import VERSION_FORMS
@@ -226,7 +227,7 @@ def review_snapshot(
     used = {f.rule for f in settled}
     return Verdict(
         decision=decide(settled, runs), base=snapshot.base, tree=snapshot.tree, findings=settled, runs=tuple(runs), skipped=_described(reviewed.skipped),
-        rules=tuple(rules[r] for r in sorted(used & rules.keys())), notes=(*loaded.notes, *(read.notes if read is not None else ()), *dropped, *applied.notes, *_unsettled((f for f in settled if f.rule not in guards), config, catalogue), *_elsewhere(len(claims) - len(shown))), files=reviewed.files,
+        rules=tuple(rules[r] for r in sorted(used & rules.keys())), notes=(*loaded.notes, *(read.notes if read is not None else ()), *dropped, *applied.notes, *_unsettled((f for f in settled if f.rule not in guards), config, catalogue), *_older(len(claims) - len(shown))), files=reviewed.files,
         until=applied.until, configuration=config.digest, configured_in=config.path or "",
         worktree=snapshot.worktree, branch=snapshot.branch, source=snapshot.source, seconds=round(time.perf_counter() - started, 3),
     )  # fmt: skip
@@ -376,13 +377,8 @@ def _described(skipped: tuple[Skipped, ...]) -> tuple[Skipped, ...]:
     )
 
 
-def _elsewhere(count: int) -> tuple[str, ...]:
-    """Old findings in code the change does not touch: counted, not listed."""
-    if not count:
-        return ()
-    return (
-        f"{count} older {'finding' if count == 1 else 'findings'} in parts of these files that the change does not touch: not shown, never blocking",
-    )
+def _older(count: int) -> tuple[str, ...]:
+    return (older(count),) if count else ()
 
 
 def _unsettled(findings: Iterable[Finding], config: Config, catalogue: Catalogue) -> tuple[str, ...]:

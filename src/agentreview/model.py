@@ -361,6 +361,18 @@ SETTLED = ("upheld", "cleared")  # how evidence begins, before " by ", with whic
 BY_WORKFLOW = "workflow "  # how a note begins that names the workflow reviewers followed
 NOT_CONFIGURED = "not configured: "  # how a note begins that names facts which the configuration leaves open,
 NOT_CONFIRMED = "not confirmed: "  # and facts that stand in it without a person's name
+_OLDER = "in parts of these files that the change does not touch: not shown, never blocking"
+
+
+def older(count: int) -> str:
+    """The note about old findings that are counted and not listed."""
+    return f"{count} older {'finding' if count == 1 else 'findings'} {_OLDER}"
+
+
+def how_many_older(note: str) -> int:
+    """What :func:`older` was told; 0 for any other note."""
+    head = note.partition(" ")[0]
+    return int(head) if note.endswith(_OLDER) and head.isdecimal() else 0
 
 
 def settled_by(finding: Finding) -> tuple[str, str]:
