@@ -358,7 +358,7 @@ def test_from_a_bare_repository_a_worktree_is_made_beside_it(make_repo: Any, tmp
 
 def test_workflow_and_profile_hold_for_reviews_there_and_nowhere_else(clinic: Any) -> None:
     clinic.write({".agents/profiles/careful.md": CAREFUL})
-    configure(clinic, "")
+    configure(clinic, "[reviewers]\nhook_seconds = 600\n")  # the machine may be busy
     said = add(clinic, "login", "--workflow", "refactoring", "--profile", "careful")
     assert "workflow refactoring (reviewer, architect), and careful" in said
     add(clinic, "plain")
