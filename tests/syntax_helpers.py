@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import traceback
+from collections.abc import Callable
+
+from agentreview.pool import Work, run
+from agentreview.syntax.parse import NotReviewed, parse_source
 from agentreview.syntax.tree import Expr, Module, Stmt, Unit, expressions
 
 
@@ -42,6 +47,37 @@ def shown(expr: Expr | None) -> str:
         "not": f"not({items})",
         "other": f"other({items})",
     }[kind]
+
+
+RUNS_AWAY = "((`${''\\n'`}`:({t "
+"""As TSX: on this the parser never ends (tree-sitter-typescript 0.23). Found by chance, and made small."""
+
+
+def in_its_time(look: Callable[[], list[str]]) -> list[str]:
+    """What a look at a broken program finds wrong, in a process that can be killed, as reviews have them.
+
+    On some broken programs a parser runs away. That is no answer, but it is one that reviews know: it is not counted.
+    """
+
+    def safe(_: int) -> list[str]:
+        try:
+            return look()
+        except Exception:  # noqa: BLE001 - told by the test that asked
+            return [traceback.format_exc()]
+
+    work = Work(sizes=(0,), do=safe, failed=lambda _, why: [] if "processor time" in why else [why], seconds=5.0)
+    found: list[str] = run(work)[0]
+    return found
+
+
+def outside(path: str, source: str) -> list[str]:
+    """Units of a file that lie outside of it; of one that is refused as a value, nothing."""
+    found = parse_source(path, source.encode())
+    if isinstance(found, NotReviewed):
+        return []
+    lines = source.count("\n") + 1
+    inside = [0 <= u.start <= u.end <= len(source) and 1 <= u.line <= u.end_line <= lines for u in found.units]
+    return [u.qualname for u, good in zip(found.units, inside, strict=True) if not good]
 
 
 def misplaced(module: Module) -> list[str]:

@@ -16,6 +16,7 @@ from agentreview.reporters.jsonreport import loads
 from commandline import GOOD, HEAD, MODELS
 from messages_server import MessagesServer, Reply
 from reviewing import answer, claim, suspect, verdicts, where
+from syntax_helpers import RUNS_AWAY
 from waiting import PATIENCE, eventually
 from warm import agentreview
 
@@ -207,6 +208,20 @@ def test_a_dry_run_sends_nothing_and_shows_what_would_be_sent(clinic, server):
     assert "to claude-sonnet-5-5 at 127.0.0.1" in done.out
     assert "at most" in done.out
     assert "if all(name in request.user.groups for name in names):" in done.out
+
+
+def test_a_file_on_which_the_parser_never_ends_is_read_by_its_lines_and_holds_nobody_up(repo, server):
+    """In the change it makes the answer incomplete; beside it, where only reviewers look, it is not looked into."""
+    repo.commit({"agentreview.toml": "[limits]\nfile_seconds = 1\n", "web/guard.tsx": RUNS_AWAY})
+    page = 'import { guard } from "./guard";\nimport { app } from "./app";\n\napp.get("/x", guard, (req, res) => res.json({}));\n'
+    repo.stage({"web/page.tsx": page, "web/other.tsx": RUNS_AWAY})
+    server.on("You are reviewer", reviewer(answer))
+    done = run(repo, server, "--reviewers", "reviewer")
+    assert done.code == 3, done
+    assert "web/other.tsx: not checked within 1 s of processor time" in done.out
+    sent = "".join(text_of(request) for request in server.messages)
+    assert 'app.get("/x", guard' in sent
+    assert RUNS_AWAY.strip() in sent
 
 
 def test_an_unknown_reviewer_is_one_line_with_the_nearest_name(clinic, server):

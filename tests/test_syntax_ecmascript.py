@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from agentreview.syntax.ecmascript import lower
 from agentreview.syntax.lowering import DoesNotParseError, TooDeepError
 from agentreview.syntax.tree import Expr, Module, Stmt, text
-from syntax_helpers import misplaced, shown, unit
+from syntax_helpers import in_its_time, misplaced, shown, unit
 
 
 def ts(source: str) -> Module:
@@ -686,11 +686,7 @@ PROGRAMS = st.recursive(SIMPLE, _statements, max_leaves=6)
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(PROGRAMS, st.sampled_from(["typescript", "tsx", "javascript"]))
 def test_any_program_lowers_inside_its_own_text_or_is_refused(source, grammar):
-    try:
-        module = lower(source, grammar)
-    except (DoesNotParseError, TooDeepError):
-        return
-    assert misplaced(module) == []
+    assert in_its_time(lambda: _wrong(source, grammar)) == []
 
 
 @settings(max_examples=100, deadline=None)
@@ -705,10 +701,13 @@ def test_generated_programs_are_valid_tsx(source):
 def test_damaged_programs_raise_only_what_is_announced(source, data):
     cut = data.draw(st.integers(0, len(source)))
     piece = data.draw(st.text(alphabet="{}()[]`'\"<>/*&=.,;: \n\\@#$ax0😀\r\ud800", max_size=6))
+    damaged = source[:cut] + piece + source[cut + len(piece) :]
+    grammar = data.draw(st.sampled_from(["tsx", "javascript"]))
+    assert in_its_time(lambda: _wrong(damaged, grammar)) == []
+
+
+def _wrong(source, grammar):
     try:
-        module = lower(
-            source[:cut] + piece + source[cut + len(piece) :], data.draw(st.sampled_from(["tsx", "javascript"]))
-        )
+        return misplaced(lower(source, grammar))
     except (DoesNotParseError, TooDeepError):
-        return
-    assert misplaced(module) == []
+        return []

@@ -22,6 +22,7 @@ from agentreview.policies.nearby import Nearby
 from agentreview.syntax.imports import Paths
 from agentreview.worker import Reviewers
 from engine import IMPORTS, UNAUDITED, change, engine, review_in_workers, verdict
+from syntax_helpers import RUNS_AWAY
 from waiting import ended, eventually
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes to kill without fork")
@@ -91,6 +92,13 @@ def test_a_file_that_runs_away_is_killed_and_fails_alone(monkeypatch):
     assert [bool(r.failed) for r in results] == [False, True, False]
     assert "within 1 s of processor time" in results[1].failed
     assert "file_seconds" in results[1].failed
+
+
+def test_a_program_on_which_the_parser_never_ends_fails_alone():
+    files = [*many(1), change("web/page.tsx", None, RUNS_AWAY)]
+    results = review_in_workers(files, engine(QUICK))
+    assert [bool(r.failed) for r in results] == [False, True]
+    assert "within 1 s of processor time" in results[1].failed
 
 
 def test_a_file_that_runs_away_makes_the_answer_incomplete(monkeypatch):

@@ -67,6 +67,7 @@ class FileResult:
     skipped: Skipped | None = None
     failed: str = ""
     reviewed: bool = False
+    old_read: bool = False  # the version before was read too, whatever came of it
     before: Wants = field(default_factory=Wants)  # files of the tree before that would tell more
     after: Wants = field(default_factory=Wants)
 
@@ -91,6 +92,7 @@ class Engine:
         self.policies = tuple(p for p in catalogue.policies if config.level(p.id) is not Level.OFF)
         self._matchers: dict[str, Matchers] = {}
         self._kept: dict[tuple[str, bytes], Analysis] = {}
+        self.ended: set[tuple[str, bytes]] = set()  # versions of which a worker is known to have come to an end
         self.nearby: tuple[Nearby, Nearby] | None = None  # other files of the tree before and after, as far as read
 
     def matchers(self, language: str) -> Matchers:
@@ -141,6 +143,7 @@ def review_file(change: FileChange, engine: Engine) -> FileResult:
         and not matches(old_path, engine.config.exclude)
     ):
         old = engine.analyse(change.path, change.before)
+        result.old_read = True
         # A version before that does not parse cannot tell old from new: everything counts as introduced.
         before = old if isinstance(old, Analysis) else None
     around = tuple(Nearby(one.paths, one.summaries) for one in engine.nearby or ()) or (None, None)

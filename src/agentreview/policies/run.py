@@ -75,6 +75,9 @@ def review_changes(
         again = runner([reviewed[n] for n in asking], engine, step)
         for n, result in zip(asking, again, strict=True):
             results[n] = result
+    for change, result in zip(reviewed, results, strict=True):
+        read = (change.after if result.reviewed else None, change.before if result.old_read else None)
+        engine.ended |= {(change.path, content) for content in read if content is not None}
     claims: list[Claimed] = []
     seen: Counter[tuple[str, str, str]] = Counter()
     for claim in (claim for found in (*ahead, *across) for claim in found):

@@ -80,6 +80,8 @@ def read(
     answers = Answers(asked.store)
     changed = {p.path: p.new for p in units if p.new is not None}
     near = Around(trees, snapshot.tree, engine, changed, config.reviewers.never_send)
+    for piece in {id(p): p for w in works if w.profile.name != PLAIN for p in w.pieces}.values():
+        near.hops(piece)  # all of them now: it forks, which nobody may who has threads, as loading the SDK does
     for work in works:
         rests_on = _rests_on(work, around, workflow)
         for number, piece in enumerate(work.pieces, 1):

@@ -8,6 +8,7 @@ from agentreview.config import Limits
 from agentreview.lazyre import lazy
 from agentreview.model import FileChange
 from agentreview.policies.compare import Engine
+from agentreview.pool import Work, run
 from agentreview.records import dataclass, field
 from agentreview.syntax.facts import Analysis, Fact
 from agentreview.syntax.parse import generated, is_code, language_of, text_of
@@ -37,9 +38,24 @@ class Version:
 
     @classmethod
     def of(cls, path: str, content: bytes, engine: Engine) -> Version:
-        """Read one blob."""
-        found = engine.analyse(path, content)
+        """Read one blob. One whose reading does not come to an end has lines, and no facts."""
+        found = engine.analyse(path, content) if _ends(path, content, engine) else None
         return cls(path, content, text_of(content).split("\n"), found if isinstance(found, Analysis) else None)
+
+
+def _ends(path: str, content: bytes, engine: Engine) -> bool:
+    """Whether reading it ends in its time. On some files a parser runs away, and nothing in this process could stop it."""
+    found = language_of(path, content)
+    if found is None or (path, content) in engine.ended:
+        return True
+    engine.matchers(found[0])  # once, here, for all that are tried
+    work = Work(
+        sizes=(len(content),),
+        do=lambda _: engine.analyse(path, content) is not None,
+        failed=lambda _n, _why: False,
+        seconds=engine.config.limits.file_seconds,
+    )
+    return bool(run(work)[0])
 
 
 @dataclass(slots=True, eq=False)
