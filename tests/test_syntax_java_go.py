@@ -197,6 +197,14 @@ def test_deep_nesting_is_said_and_long_chains_are_read():
     assert not isinstance(parse_source("a.go", chained.encode()), NotReviewed)
 
 
+@pytest.mark.parametrize("empty", ["``", '""'])
+def test_a_file_with_an_empty_string_of_go_is_read(empty):
+    source = f"package a\n\nfunc f() {{\n\tcall({empty})\n}}\n"
+    assert not isinstance(parse_source("a.go", source.encode()), NotReviewed)
+    broken = parse_source("a.go", source.replace(empty, "`").encode())
+    assert isinstance(broken, NotReviewed)
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_no_mutation_of_a_file_crashes_and_spans_lie_inside(data):

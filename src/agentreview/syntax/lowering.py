@@ -16,9 +16,9 @@ MAX_DEPTH = 200
 # Named nodes that the grammars allow between any two tokens.
 EXTRAS = frozenset({"comment", "line_continuation", "html_comment", "line_comment", "block_comment"})
 
-# Zero-width nodes that valid code has: the root of an empty file, and the `!` that tree-sitter-typescript invents in
-# styled.p<Props>`...`.
-_MAY_BE_EMPTY = frozenset({"module", "program", "!"})
+# Zero-width nodes that valid code has: the root of an empty file, what an empty raw string of Go holds, and the `!` that
+# tree-sitter-typescript invents in styled.p<Props>`...`.
+_MAY_BE_EMPTY = frozenset({"module", "program", "raw_string_literal_content", "!"})
 _BROKEN: Config = {"rule": {"any": [{"kind": "ERROR"}, {"regex": "^$"}]}}
 
 
