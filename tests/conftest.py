@@ -38,11 +38,14 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """No git configuration, identity, locale or colour setting of the machine reaches a test, and nothing it leaves the machine."""
     for name in list(os.environ):
-        prefixes = ("GIT_", "AGENTREVIEW_", "PRE_COMMIT", "PREK_", "LEFTHOOK", "ANTHROPIC_", "AWS_")
+        prefixes = ("GIT_", "GITHUB_", "AGENTREVIEW_", "PRE_COMMIT", "PREK_", "LEFTHOOK", "ANTHROPIC_", "AWS_")
         if name.startswith(prefixes) or name in {
             "NO_COLOR",
             "FORCE_COLOR",
             "CI",
+            "GITLAB_CI",
+            "COLUMNS",
+            "LINES",
             "CLOUD_ML_REGION",
             "HUSKY",
             "SKIP",
