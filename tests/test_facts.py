@@ -367,3 +367,21 @@ def update(request, project_id, pk):
     )
     [read] = facts_of(found, "update", "read")
     assert (read.keyed, read.alone) == (True, False)
+
+
+@pytest.mark.parametrize(("given", "asked"), [("Query()", True), ("Header()", True), ("Depends(tenant_of)", False)])
+def test_an_annotated_parameter_says_who_fills_it(given, asked):
+    source = f"""
+from typing import Annotated
+from fastapi import APIRouter, Depends, Header, Query
+from app.models import Encounter
+
+router = APIRouter()
+
+
+@router.get("/encounters")
+def show(tenant_id: Annotated[int, {given}], db: Annotated[Session, Depends(get_db)]):
+    return [row.id for row in db.scalars(select(Encounter).where(Encounter.tenant_id == tenant_id))]
+"""
+    facts = '[facts.tenant]\nkey = "tenant_id"\n'
+    assert ("tenancy.tenant-from-client" in rules(change("app/api.py", None, source), facts=facts)) is asked

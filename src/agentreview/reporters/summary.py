@@ -245,7 +245,7 @@ def decision_line(verdict: Verdict) -> str:
         return (
             f"BLOCKED: {count(len(blocking), 'finding')} must be cleared before {before}{_breakdown(verdict, blocking)}"
         )
-    if not verdict.files:
+    if not verdict.files and (verdict.skipped or not verdict.findings):
         return "PASSED: nothing to review" if not verdict.skipped else "PASSED: no file reviewed"
     return "PASSED: nothing blocks"
 

@@ -10,6 +10,7 @@ from agentreview.syntax.facts import Fact
 from agentreview.syntax.frameworks import SWITCHES, Entry
 from agentreview.syntax.lexicon import flat, resource_name
 from agentreview.syntax.names import (
+    annotated,
     inert_type,
     last_name,
     name_expr,
@@ -73,7 +74,9 @@ class Scope(Spelling):
             type_name = last_name(param.annotation) if param.annotation is not None else ""
             sent = _DECORATED_JAVA if self.evaluator.language == "java" else _DECORATED
             decorated = any(chain(d)[-1].name in sent for d in param.decorators)
-            provided = any(chain(e)[-1].name in _PROVIDED for e in (param.default, *param.decorators) if e is not None)
+            beside = subexpressions(param.annotation) if param.annotation and annotated(param.annotation) else ()
+            marks = [*(e for e in beside if e.kind == "call"), *(e for e in (param.default, *param.decorators) if e)]
+            provided = any(chain(e)[-1].name in _PROVIDED for e in marks)
             if filled is not None:
                 client = any(_fills(filled, position, name) for name in (param.name, *param.names))
             else:
@@ -81,11 +84,7 @@ class Scope(Spelling):
                     is_endpoint and self.evaluator.language != "go" and not caller and not provided
                     and param.name not in _NOT_INPUT and type_name not in _SERVICE_TYPES
                 )  # fmt: skip
-            chosen = [
-                chain(e)[-1].name
-                for e in (param.default, *param.decorators)
-                if e is not None and e.kind in ("call", "name")
-            ]
+            chosen = [chain(e)[-1].name for e in marks if e.kind in ("call", "name")]
             if (
                 client
                 and param.name
