@@ -180,6 +180,8 @@ def sent(options: argparse.Namespace) -> int:
             some,
         )
     _said("  with the prefix, as sent", [(f.tokens + f.prefix, o.tokens + o.prefix) for f, o in edits])
+    each = [f.prefix / f.requests for f, _, _ in rows]
+    print(f"  that prefix, of one request:                  {median(each):,.0f} tokens")
     priced = [(f.tokens + 1.25 * f.prefix, o.tokens + 0.1 * o.prefix) for f, o in edits]
     _said("  with the prefix, at what it costs", priced)
     return 0
