@@ -95,6 +95,24 @@ def test_who_has_only_the_report_can_make_the_edit_by_hand(name, one, said):
     assert REPORTERS[name](verdict(finding())).count("as it was before") == 0
 
 
+@pytest.mark.parametrize("name", ["markdown", "github", "junit", "html"])
+def test_an_edit_is_shown_whole_or_not_at_all(name):
+    one = Replacement(start=14, end=14, lines=("first(" + "a" * 500 + ")", "second()"))
+    text = REPORTERS[name](verdict(finding(edit=Edit(path="clinic/views.py", note="as before", replacements=(one,)))))
+    assert "too long to be shown here" in text
+    assert "first(" not in text
+    assert "second()" not in text
+
+
+def test_an_annotation_that_an_edit_does_not_fit_into_has_none_of_it():
+    one = Replacement(start=14, end=14, lines=("x = 1",) * 50)
+    edit = Edit(path="clinic/views.py", note="as before", replacements=(one,))
+    for why, there in (("because " * 10, True), ("because " * 470, False)):
+        text = REPORTERS["github"](verdict(finding(edit=edit, why=why)))
+        assert ("as before" in text, text.count("x = 1")) == (there, 50 if there else 0)
+        assert "agentreview explain" in text
+
+
 def test_gitlab_has_one_entry_for_each_finding_with_an_identity_of_its_own():
     entries = json.loads(
         gitlab(

@@ -22,7 +22,7 @@ _DATA = lazy(r"\.(?:json|jsonl|ndjson|csv|tsv|ya?ml|xml|hl7|sql|ipynb|md|rst|txt
 _GENERATED = lazy(
     r"(?i)\bfaker?\b|@faker-js|factory_?boy|synthea|mimesis|chance\.|synthetic|anonymi[sz]ed|de-?identified|test patient|fictitious|fictional"
 )
-# Plausible by the rules of the number; not the ones everybody knows, nor a run of one digit.
+# Those that everybody knows are nobody's.
 _KNOWN_SSN = frozenset({"123-45-6789", "078-05-1120", "219-09-9999", "111-22-3333", "123-45-6788", "555-55-5555"})
 _SSN_NAMED = lazy(r"(?i)ssn|social[ _-]?sec")
 _DOB = lazy(

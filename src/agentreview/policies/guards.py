@@ -119,13 +119,16 @@ def opened(before: Module, old: Unit, after: Module, new: Unit) -> Iterator[Loss
         yield Loss(ACCESS, "in front of it", few[0][:80], had[few[0]], sure=False)
 
 
+def dependencies(unit: Unit) -> list[Expr]:
+    """What stands in ``Depends(…)`` in front of a function: in its decorators, and in types and defaults of its parameters."""
+    handed = [e for p in unit.params for e in (p.annotation, p.default) if e is not None]
+    calls = [c for e in (*unit.decorators, *handed) for c in subexpressions(e) if c.kind == "call" and c.args]
+    return [c.args[0].value for c in calls if chain(c)[-1].name in ("Depends", "Security")]
+
+
 def _front(module: Module, unit: Unit) -> dict[str, int]:
     """What stands in front of a function and asks: decorators by their names, and dependencies, with their lines."""
-    handed = [e for p in unit.params for e in (p.annotation, p.default) if e is not None]
-    parts = [sub for e in (*unit.decorators, *handed) for sub in subexpressions(e)]
-    asked = [
-        c.args[0].value for c in parts if c.kind == "call" and c.args and chain(c)[-1].name in ("Depends", "Security")
-    ]
+    asked = dependencies(unit)
     asked += [d for d in unit.decorators if "/" not in module.source[d.start : d.end]]
     said = ((" ".join(module.source[e.start : e.end].split()), e) for e in asked if _FRONT.search(chain(e)[-1].name))
     return {text: e.line for text, e in said}

@@ -10,7 +10,7 @@ from agentreview.facts import Facts
 from agentreview.lazyre import lazy
 from agentreview.model import Claim, Evidence, FileChange, Hit, Hunk
 from agentreview.policies.claims import View, fill
-from agentreview.policies.guards import called_anew, calls_of
+from agentreview.policies.guards import called_anew, calls_of, dependencies
 from agentreview.policies.load import Check, Policy
 from agentreview.policies.loosened import losses, vanished
 from agentreview.policies.loss import Loss
@@ -20,7 +20,7 @@ from agentreview.records import dataclass, replace
 from agentreview.syntax.facts import Analysis, Fact
 from agentreview.syntax.names import last_name
 from agentreview.syntax.parse import text_of
-from agentreview.syntax.tree import Module, Unit, subexpressions
+from agentreview.syntax.tree import Module, Unit
 
 _DATA = frozenset({"read", "write", "delete", "raw-sql", "generic-read", "generic-write"})
 _DENIAL = lazy(
@@ -244,10 +244,7 @@ def _asked(view: View, unit: Unit) -> set[str]:
 
 def _in_front(unit: Unit) -> set[str]:
     """Dependencies in front of a function that check by their name: ``dependencies=[Depends(check_builder)]``."""
-    handed = [e for p in unit.params for e in (p.annotation, p.default) if e is not None]
-    calls = [c for e in (*unit.decorators, *handed) for c in subexpressions(e) if c.kind == "call" and c.args]
-    given = [last_name(c.args[0].value) for c in calls if last_name(c) in ("Depends", "Security")]
-    return {name for name in given if _STRONG.search(name)}
+    return {name for name in map(last_name, dependencies(unit)) if _STRONG.search(name)}
 
 
 def _elsewhere(concept: str, before: View, old: Unit, after: View, new: Unit) -> bool:

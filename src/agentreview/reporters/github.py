@@ -108,10 +108,11 @@ def _message(finding: Finding, handle: str) -> str:
         f"[{cited}]" if cited else "",
         f"Fix: {finding.fix}" if finding.fix else "",
         *(f"To settle it: {need}" for need in questions(finding)),
-        "\n".join([f"Edit: {does}", *rows]) if does else "",
         f"Explain: agentreview explain {handle}",
     ]
-    return "\n".join(part for part in parts if part)
+    said = "\n".join(part for part in parts if part)
+    edit = "\n".join(["", f"Edit: {does}", *rows]) if does else ""
+    return said + edit if len(said + edit) <= LONGEST else said  # part of an edit could be taken for the whole
 
 
 def _skipped(verdict: Verdict) -> Iterator[str]:

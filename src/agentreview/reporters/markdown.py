@@ -130,7 +130,8 @@ def _full(finding: Finding, handle: str) -> Iterator[str]:
     does, rows = edit_told(finding)
     if does:
         yield f"**Edit:** {plain(does)}"
-        yield fenced("\n".join(rows))
+        if rows:
+            yield fenced("\n".join(rows))
     for need in questions(finding):
         yield f"**To settle it:** {plain(need)}"
     yield f"`agentreview explain {handle}`"

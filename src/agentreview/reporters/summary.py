@@ -130,8 +130,16 @@ def waiving_comment(finding: Finding) -> str | None:
     return comment(finding.path, f"agentreview: ignore[{finding.rule}] <reason>")
 
 
+WIDEST_EDIT = 400  # characters of a line
+
+
 def edit_parts(edit: Edit) -> list[tuple[str, tuple[str, ...]]]:
-    """Put an edit into words and lines, place by place: ``("lines 12 to 13 become", (…, …))``. Its lines are the repository's."""
+    """Put an edit into words and lines, place by place: ``("lines 12 to 13 become", (…, …))``. Its lines are the repository's.
+
+    Nothing where a line is longer than reports show one: part of an edit could be taken for the whole.
+    """
+    if any(len(line) > WIDEST_EDIT for one in edit.replacements for line in one.lines):
+        return []
     found = []
     for one in edit.replacements:
         where = f"line {one.start}" if one.end <= one.start else f"lines {one.start} to {one.end}"
@@ -151,7 +159,8 @@ def edit_told(finding: Finding) -> tuple[str, list[str]]:
     if finding.edit is None:
         return "", []
     rows = [row for said, lines in edit_parts(finding.edit) for row in (f"{said}:", *(f"    {line}" for line in lines))]
-    return finding.edit.note or "one that was reviewed", rows
+    note = finding.edit.note or "one that was reviewed"
+    return (note, rows) if rows else (f"{note} (too long to be shown here: agentreview fix)", [])
 
 
 def about_facts(note: str) -> bool:

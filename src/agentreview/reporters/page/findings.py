@@ -89,7 +89,7 @@ def _body(finding: Finding, handle: str, sides: Sequence[Line]) -> list[Content]
 
 
 def _edit(finding: Finding, edit: Edit) -> Html:
-    """What the edit does and whose it is, and the lines that are different then; numbers are those of the lines they replace."""
+    """What the edit does and whose it is, and the lines that are different then."""
     figures = [
         el("figure", el("figcaption", said), el("pre", *(_line(Line(old=0, new=0, text=one), both=False) for one in lines)) if lines else None, class_="code")
         for said, lines in edit_parts(edit)
